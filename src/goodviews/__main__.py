@@ -1,0 +1,7 @@
+"""``python -m goodviews`` is the command ``goodviews``."""
+
+import sys
+
+from goodviews.cli import main
+
+sys.exit(main())

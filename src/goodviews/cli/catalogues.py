@@ -1,0 +1,118 @@
+"""``goodviews list KIND``: the catalogues, one line an entry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from goodviews.cli.options import KINDS
+from goodviews.interfaces import check_name
+
+
+def lines(kind: str) -> list[str]:
+    """Name and one-line description of each entry of a catalogue.
+
+    Raises:
+        UserError: for an unknown kind, with the nearest one.
+
+    Example:
+        >>> lines("bounds")[0]
+        'infonce           lower bound, ceiling log K; best critic log p(y|x)/p(y) + c(x)'
+    """
+    check_name("list", kind, KINDS)
+    entries = _READERS[kind]()
+    width = max(len(name) for name in entries) + 3
+    return [f"{name:<{width}} {text}" for name, text in entries.items()]
+
+
+def _methods() -> dict[str, str]:
+    from goodviews.methods import METHODS
+
+    return {name: _first_line(method) for name, method in METHODS.items()}
+
+
+def _encoders() -> dict[str, str]:
+    from goodviews.encoders import ENCODERS
+
+    found = {}
+    for name, make in ENCODERS.items():
+        encoder = make(3, (32, 32))
+        size = sum(weight.numel() for weight in encoder.parameters()) / 1e6
+        found[name] = f"{_first_line(encoder)} {encoder.dim} dimensions, {size:.2g} M weights."
+    return {**found, "timm/NAME": "Any backbone of timm (optional extra), random weights."}
+
+
+def _views() -> dict[str, str]:
+    from goodviews.views import RECIPES
+
+    return {name: _recipe(recipe.to_dict()) for name, recipe in RECIPES.items()}
+
+
+def _recipe(plain: Mapping[str, Any]) -> str:
+    """The ops of a recipe, by name."""
+    parts = []
+    for key in ("shared", "ops", "second", "split"):
+        entries = plain.get(key) or []
+        names = [name for entry in ([entries] if key == "split" else entries) for name in entry]
+        if names:
+            title = {"ops": "", "split": "split "}.get(key, f"{key}: ")
+            parts.append(title + ", ".join(names))
+    size = f" at {plain['size']} pixels" if plain.get("size") else ""
+    return ("; ".join(parts) or "the images as they are") + size
+
+
+def _families() -> dict[str, str]:
+    from goodviews.views import FAMILIES
+
+    found = {}
+    for name, family in FAMILIES.items():
+        unit = f" [{family.unit}]" if family.unit else ""
+        found[name] = f"dial: {family.dial}{unit}. {family.description}"
+    return found
+
+
+def _critics() -> dict[str, str]:
+    from goodviews.critics import CRITICS
+
+    made = {name: make(16) for name, make in CRITICS.items()}
+    return {name: _first_line(getattr(part, "critic", part)) for name, part in made.items()}
+
+
+def _bounds() -> dict[str, str]:
+    from goodviews.bounds import BOUNDS
+
+    found = {}
+    for name, bound in BOUNDS.items():
+        top = bound.ceiling(1000)
+        shown = {math.inf: "none", math.log(1000): "log K"}.get(top, f"{top:.3g} nats")
+        kind = "neither a lower nor an upper" if bound.kind == "neither" else bound.kind
+        found[name] = f"{kind} bound, ceiling {shown}; best critic {bound.optimal_critic}"
+    return found
+
+
+def _data() -> dict[str, str]:
+    from goodviews.data.catalogue import DATA
+
+    others = {
+        "FOLDER": "your images: flat, nested or in class sub-folders",
+        "FILE.npz": "arrays: images NHWC or NCHW uint8, labels if there are any",
+        "hf:NAME": "a set of the Hugging Face hub (optional extra)",
+    }
+    return {**DATA, **others}
+
+
+def _first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (thing.__doc__ or "").strip().splitlines()[0] if thing.__doc__ else ""
+
+
+_READERS = {
+    "methods": _methods,
+    "encoders": _encoders,
+    "views": _views,
+    "families": _families,
+    "critics": _critics,
+    "bounds": _bounds,
+    "data": _data,
+}

@@ -1,0 +1,104 @@
+"""What each verb does with its options; rooms are imported when their verb runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Options = dict[str, Any]
+
+
+def choose(options: Options) -> int:
+    """Measure candidate views and recommend; prints as it goes."""
+    from goodviews.studies.choose import choose as run
+
+    run(**options)
+    return 0
+
+
+def train(options: Options) -> int:
+    """Train one encoder; prints as it goes."""
+    from goodviews.studies.runs import train as run
+
+    run(**options)
+    return 0
+
+
+def evaluate(options: Options) -> int:
+    """Probe a run beside raw pixels and the untrained network; prints the table."""
+    from goodviews.studies.evaluate import evaluate as run
+
+    run(**options)
+    return 0
+
+
+def embed(options: Options) -> int:
+    """Write embeddings; prints where."""
+    from goodviews.studies.embedding import embed as run
+
+    run(**options)
+    return 0
+
+
+def report(options: Options) -> int:
+    """Make a page again; prints where."""
+    from goodviews.studies.pages import write_report
+
+    print(write_report(options["path"]))
+    return 0
+
+
+def catalogue(options: Options) -> int:
+    """Print a catalogue: one line an entry."""
+    from goodviews.cli.catalogues import lines
+
+    for line in lines(options["kind"]):
+        print(line)
+    return 0
+
+
+def preview(options: Options) -> int:
+    """Draw pairs of views into one picture; prints where, and what in the recipe conflicts."""
+    import torch
+
+    from goodviews import data
+    from goodviews.interfaces import UserError
+    from goodviews.studies.folder import disk_guard, write_atomic
+    from goodviews.views import Recipe, recipe_warnings
+    from goodviews.views.preview import contact_sheet
+
+    out = Path(options.pop("out"))
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out: {out} is no .png. Use for example {out.with_suffix('.png')}.")
+    recipe = Recipe.load(options.pop("views"))
+    n, seed = options.pop("n"), options["seed"]
+    source = data.load(**options)
+    views = recipe.build(source.train.shape)
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randperm(len(source.train), generator=generator)[:n]
+    partners = None
+    if recipe.partners:
+        if not isinstance(source.train, data.Images):
+            raise UserError(f"--views: {recipe.name} needs factors, which {source.name} lacks.")
+        other = source.train.partners(index, recipe.partners, generator)
+        partners = source.train.images(other)
+    images = source.train.images(index)
+    picture = contact_sheet(views, images, n=len(images), seed=seed, partners=partners)
+    with disk_guard(out):
+        write_atomic(out, lambda path: picture.save(path, format="PNG"))
+    for line in recipe_warnings(recipe, source.hints, source.train.shape):
+        print(f"note: {line}")
+    print(out)
+    return 0
+
+
+RUN: dict[str, Callable[[Options], int]] = {
+    "choose": choose,
+    "train": train,
+    "evaluate": evaluate,
+    "embed": embed,
+    "report": report,
+    "list": catalogue,
+    "views preview": preview,
+}

@@ -1,0 +1,207 @@
+"""Encoders for images: a small ConvNet, a small ResNet, an MLP, and any timm backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from goodviews.interfaces import Features, UserError, check_name
+from goodviews.layers import MLP
+
+
+def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ConvNet(nn.Module):
+    r"""A small convolutional encoder for studies that train many: four 3x3 layers, any image size.
+
+    conv(w, stride 2) - conv(2w) - conv(4w, stride 2) - conv(8w, stride 2) - global average, each
+    with batch norm and ReLU. At w = 32 and 32x32 pixels one image costs 14 million
+    multiply-adds.
+
+    Arguments:
+        in_channels: channels of the view.
+        width: w; the summary has 8w dimensions.
+
+    Example:
+        >>> ConvNet(3)(torch.zeros(2, 3, 32, 32)).summary.shape
+        torch.Size([2, 256])
+    """
+
+    def __init__(self, in_channels: int = 3, width: int = 32) -> None:
+        super().__init__()
+        self.dim = 8 * width
+        self.layers = nn.Sequential(
+            _conv(in_channels, width, 2),
+            _conv(width, 2 * width),
+            _conv(2 * width, 4 * width, 2),
+            _conv(4 * width, 8 * width, 2),
+        )
+
+    def forward(self, view: Tensor) -> Features:
+        """Encode float views of shape (n, in_channels, h, w)."""
+        return Features(self.layers(view).mean((2, 3)))
+
+
+class ResidualBlock(nn.Module):
+    """The basic block of ResNet: conv-BN-ReLU-conv-BN plus a shortcut, then ReLU.
+
+    Example:
+        >>> ResidualBlock(8, 16, stride=2)(torch.zeros(1, 8, 4, 4)).shape
+        torch.Size([1, 16, 2, 2])
+    """
+
+    def __init__(self, before: int, after: int, stride: int = 1) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            _conv(before, after, stride),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, before, h, w) to (n, after, h/stride, w/stride)."""
+        return functional.relu(self.branch(x) + self.shortcut(x))
+
+
+class SmallResNet(nn.Module):
+    r"""A ResNet for small images on one machine: a stride-2 stem and one basic block a stage.
+
+    Arguments:
+        in_channels: channels of the view.
+        width: of the first stage; stages have w, 2w, 4w, 8w channels, the summary 8w dimensions.
+
+    Example:
+        >>> SmallResNet(3)(torch.zeros(2, 3, 32, 32)).summary.shape
+        torch.Size([2, 512])
+    """
+
+    def __init__(self, in_channels: int = 3, width: int = 64) -> None:
+        super().__init__()
+        self.dim = 8 * width
+        self.layers = nn.Sequential(
+            _conv(in_channels, width, 2),
+            ResidualBlock(width, width),
+            ResidualBlock(width, 2 * width),
+            ResidualBlock(2 * width, 4 * width, 2),
+            ResidualBlock(4 * width, 8 * width, 2),
+        )
+
+    def forward(self, view: Tensor) -> Features:
+        """Encode float views of shape (n, in_channels, h, w)."""
+        return Features(self.layers(view).mean((2, 3)))
+
+
+class MLPEncoder(nn.Module):
+    r"""Flattens the view: 300-300-100 with ReLU (paper C, section 4.4), or one linear layer.
+
+    Arguments:
+        in_channels: channels of the view.
+        image_size: height and width the encoder is made for.
+        hidden: widths of the hidden layers; () makes it linear.
+        dim: width of the summary.
+
+    Example:
+        >>> e = MLPEncoder(1, (14, 28))
+        >>> sum(p.numel() for p in e.parameters())
+        238300
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: tuple[int, int],
+        hidden: tuple[int, ...] = (300, 300),
+        dim: int = 100,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.expected = (in_channels, *image_size)
+        self.layers = MLP([in_channels * image_size[0] * image_size[1], *hidden, dim])
+
+    def forward(self, view: Tensor) -> Features:
+        """Encode float views of exactly the size the encoder was made for."""
+        if tuple(view.shape[1:]) != self.expected:
+            raise UserError(
+                f"encoder: this MLP was made for views of shape {self.expected}, got "
+                f"{tuple(view.shape[1:])}. Use a convolutional encoder such as 'convnet'."
+            )
+        return Features(self.layers(view.flatten(1)))
+
+
+class Timm(nn.Module):
+    r"""Any backbone of timm by name (optional extra "timm"), random weights, no download.
+
+    Arguments:
+        name: timm's name, for example "resnet18".
+        in_channels: channels of the view.
+        image_size: passed on to models that need it (vision transformers).
+    """
+
+    def __init__(self, name: str, in_channels: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError:
+            raise UserError(
+                f'--encoder: timm/{name} needs timm. Run: pip install "goodviews[timm]"'
+            ) from None
+        if not timm.is_model(name):
+            check_name("--encoder", f"timm/{name}", [f"timm/{known}" for known in timm.list_models()])
+        options = {"pretrained": False, "num_classes": 0, "in_chans": in_channels}
+        try:
+            self.layers = timm.create_model(name, img_size=image_size, **options)
+        except TypeError:  # convolutional models take any size
+            self.layers = timm.create_model(name, **options)
+        self.dim = int(self.layers.num_features)
+
+    def forward(self, view: Tensor) -> Features:
+        """Encode float views of shape (n, in_channels, h, w)."""
+        return Features(self.layers(view))
+
+
+ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
+    "convnet": lambda channels, size: ConvNet(channels),
+    "convnet-half": lambda channels, size: ConvNet(channels, width=16),
+    "resnet-small": lambda channels, size: SmallResNet(channels),
+    "mlp": MLPEncoder,
+    "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
+}
+
+
+def build(name: str, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
+    """Make the encoder ``name`` of the catalogue, or "timm/NAME".
+
+    Args:
+        name: a key of :data:`ENCODERS`, or "timm/" and any timm model.
+        in_channels: channels of the view.
+        image_size: height and width of the view.
+
+    Returns:
+        A module with ``dim`` whose call returns :class:`goodviews.interfaces.Features`.
+
+    Raises:
+        UserError: for an unknown name, with the nearest known one.
+
+    Example:
+        >>> build("convnett", 3, (32, 32))
+        Traceback (most recent call last):
+        goodviews.interfaces.UserError: --encoder: unknown 'convnett'. Did you mean 'convnet'?
+    """
+    if name.startswith("timm/"):
+        return Timm(name.removeprefix("timm/"), in_channels, image_size)
+    check_name("--encoder", name, ENCODERS)
+    return ENCODERS[name](in_channels, image_size)

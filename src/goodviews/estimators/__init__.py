@@ -1,0 +1,1 @@
+"""Estimators: how many nats two things share, measured on data."""

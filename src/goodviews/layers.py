@@ -1,0 +1,34 @@
+"""Small layers that several rooms share. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    r"""Creates a multi-layer perceptron: Linear (-> BatchNorm) -> ReLU -> ... -> Linear.
+
+    Arguments:
+        dims: widths, input first, output last; two numbers make one linear layer.
+        norm: whether to normalise hidden layers over the batch (SimCLR's projection head does).
+
+    Example:
+        >>> import torch
+        >>> MLP([8, 16, 4])(torch.zeros(2, 8)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, dims: Sequence[int], norm: bool = False) -> None:
+        layers: list[nn.Module] = []
+        for i, (before, after) in enumerate(zip(dims[:-1], dims[1:], strict=True)):
+            hidden = i < len(dims) - 2
+            layers.append(nn.Linear(before, after, bias=not (hidden and norm)))
+            if hidden:
+                layers += [nn.BatchNorm1d(after)] * norm + [nn.ReLU()]
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, dims[0]) to (n, dims[-1])."""
+        return super().forward(x)

@@ -1,0 +1,13 @@
+"""Methods: LightningModules that join views, encoders, a head and an objective.
+
+The catalogue :data:`METHODS` maps a name to a function of the views, the encoder's name and
+options that returns a module ready for :func:`goodviews.training.fit` or any Lightning Trainer.
+"""
+
+from collections.abc import Callable
+
+from goodviews.methods.contrastive import Contrastive, infonce, simclr
+
+METHODS: dict[str, Callable[..., Contrastive]] = {"simclr": simclr, "infonce": infonce}
+
+__all__ = ["METHODS", "Contrastive", "infonce", "simclr"]

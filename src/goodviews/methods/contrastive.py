@@ -1,0 +1,178 @@
+"""Contrastive methods: two views, encoders, projection heads, an objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Generator, Tensor, nn
+
+from goodviews import encoders
+from goodviews.bounds import BOUNDS
+from goodviews.critics import CRITICS, Cosine, SoftClip
+from goodviews.interfaces import Batch, Shape, Views, check_name
+from goodviews.layers import MLP
+from goodviews.objectives import BoundObjective, NTXent
+
+
+def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> Generator:
+    """A fresh generator whose state is a function of (seed, step) only.
+
+    Views drawn from it need no saved state: a run resumed at step s draws what it would have drawn.
+
+    Example:
+        >>> torch.rand(1, generator=step_generator(0, 7)) == torch.rand(1, generator=step_generator(0, 7))
+        tensor([True])
+    """
+    return Generator(device).manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % 2**63)
+
+
+class Contrastive(lightning.LightningModule):
+    r"""Trains encoders so that two views of one image score higher than views of different images.
+
+    ``v1, v2 = views(images); z_i = head_i(encoder_i(v_i)); loss, nats = objective(z1, z2)``
+
+    The views are made inside the step, on the whole batch, on the training device. One encoder and
+    head serve both views where ``views.shared_encoder`` says so, otherwise there is one a view.
+
+    Arguments:
+        views: makes pairs of views, see :mod:`goodviews.views`.
+        view_encoders: one encoder (shared) or two.
+        heads: as many projection heads.
+        objective: module (z1, z2) -> (loss, nats) with a ``critic``.
+        seed: of the views; each step draws from (seed, step).
+        make_optimizer: module -> what ``configure_optimizers`` returns; AdamW at 1e-3 if None.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        view_encoders: Sequence[nn.Module],
+        heads: Sequence[nn.Module],
+        objective: nn.Module,
+        seed: int = 0,
+        make_optimizer: Callable[[nn.Module], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if len(view_encoders) != (1 if views.shared_encoder else 2):
+            raise ValueError(f"view_encoders: got {len(view_encoders)} for these views.")
+        self.views = views
+        self.encoders, self.heads = nn.ModuleList(view_encoders), nn.ModuleList(heads)
+        self.objective, self.seed, self.make_optimizer = objective, seed, make_optimizer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The frozen representation of uint8 images (n, c, h, w): float32, shape (n, D).
+
+        The encoder's summary of each unaugmented look, joined (InfoMin and CMC probe splits so).
+        """
+        looks = self.views.looks(images)
+        joined = [self.encoders[min(i, len(self.encoders) - 1)](v) for i, v in enumerate(looks)]
+        return torch.cat([features.summary.float() for features in joined], 1)
+
+    def project(self, v1: Tensor, v2: Tensor) -> tuple[Tensor, Tensor]:
+        """Projections z1, z2 of a pair of views; a shared encoder reads both in one pass."""
+        if len(self.encoders) == 1 and v1.shape[1:] == v2.shape[1:]:
+            z = self.heads[0](self.encoders[0](torch.cat([v1, v2])).summary)
+            z1, z2 = z.chunk(2)
+            return z1, z2
+        z1 = self.heads[0](self.encoders[0](v1).summary)
+        return z1, self.heads[-1](self.encoders[-1](v2).summary)
+
+    def pair_scores(self, v1: Tensor, v2: Tensor) -> Tensor:
+        """The critic's scores (n, n) of a pair of views, float32."""
+        return self.objective.critic(*self.project(v1, v2)).float()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step: make views, project, objective; logs loss, nats and the ceiling."""
+        generator = step_generator(self.seed, self.global_step, batch.images.device)
+        pair = self.views(batch.images, generator, batch.partners)
+        loss, nats = self.objective(*self.project(*pair))
+        n = len(batch.images)
+        candidates = 2 * n - 1 if isinstance(self.objective, NTXent) else n
+        self.log_dict({"loss": loss, "nats": nats, "ceiling": math.log(candidates)}, batch_size=n)
+        return loss
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of ten)
+        """What ``make_optimizer`` returns, or AdamW with learning rate 1e-3."""
+        if self.make_optimizer is not None:
+            return self.make_optimizer(self)
+        return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=1e-4)
+
+
+def _encoders(views: Views, name: str, image_shape: Shape) -> list[nn.Module]:
+    shapes = views.shapes(image_shape)[: 1 if views.shared_encoder else 2]
+    return [encoders.build(name, shape[0], shape[1:]) for shape in shapes]
+
+
+def simclr(
+    views: Views,
+    encoder: str,
+    image_shape: Shape,
+    *,
+    seed: int = 0,
+    temperature: float = 0.2,
+    projection_dim: int = 128,
+) -> Contrastive:
+    """SimCLR (Chen et al. 2020): shared encoder, two-layer MLP head, NT-Xent.
+
+    Args:
+        views: makes pairs of views.
+        encoder: name for :func:`goodviews.encoders.build`.
+        image_shape: channels, height, width of the raw images.
+        seed: of the weights and the views.
+        temperature: of NT-Xent.
+        projection_dim: width of the projection.
+
+    Returns:
+        An untrained method.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        parts = _encoders(views, encoder, image_shape)
+        heads = [MLP([e.dim, e.dim, projection_dim], norm=True) for e in parts]
+        return Contrastive(views, parts, heads, NTXent(temperature), seed)
+
+
+def infonce(
+    views: Views,
+    encoder: str,
+    image_shape: Shape,
+    *,
+    seed: int = 0,
+    critic: str = "cosine",
+    bound: str = "infonce",
+    temperature: float = 0.2,
+    projection_dim: int = 128,
+    clip: float | None = None,
+) -> Contrastive:
+    """Maximise a bound on I(v1;v2) under a critic, any of the catalogues (InfoMin, CMC, CPC ...).
+
+    Args:
+        views: makes pairs of views.
+        encoder: name for :func:`goodviews.encoders.build`.
+        image_shape: channels, height, width of the raw images.
+        seed: of the weights and the views.
+        critic: name in :data:`goodviews.critics.CRITICS`.
+        bound: name in :data:`goodviews.bounds.BOUNDS`.
+        temperature: of the cosine critic; the others have none.
+        projection_dim: width of the projection the critic reads.
+        clip: soft clip c of the scores (AMDIM), None for none.
+
+    Returns:
+        An untrained method.
+
+    Raises:
+        UserError: for an unknown critic or bound.
+    """
+    for flag, name, known in (("--critic", critic, CRITICS), ("--bound", bound, BOUNDS)):
+        check_name(flag, name, known)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        parts = _encoders(views, encoder, image_shape)
+        heads = [MLP([e.dim, e.dim, projection_dim], norm=True) for e in parts]
+        scorer = Cosine(temperature) if critic == "cosine" else CRITICS[critic](projection_dim)
+        scorer = SoftClip(scorer, clip) if clip is not None else scorer
+        return Contrastive(views, parts, heads, BoundObjective(scorer, BOUNDS[bound].function), seed)

@@ -1,0 +1,25 @@
+"""Reads rows, writes tables, figures and self-contained pages; imports no torch.
+
+- :func:`summarise` and :func:`format_table`: rows -> one entry a candidate -> a terminal table;
+- :func:`study_page` and :func:`run_page`: a folder -> ``report.html`` in it.
+"""
+
+from __future__ import annotations
+
+from goodviews.report.figures import accuracy_information_figure
+from goodviews.report.palette import THEMES, with_theme
+from goodviews.report.run import run_page
+from goodviews.report.study import render_study, strip_path, study_page
+from goodviews.report.tables import format_table, summarise
+
+__all__ = [
+    "THEMES",
+    "accuracy_information_figure",
+    "format_table",
+    "render_study",
+    "run_page",
+    "strip_path",
+    "study_page",
+    "summarise",
+    "with_theme",
+]

@@ -1,0 +1,1 @@
+"""Studies join all the rooms: choose views, train one run, evaluate it."""

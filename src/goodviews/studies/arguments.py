@@ -1,0 +1,45 @@
+"""A run's arguments as plain values: config.yaml, and what a resumed run may not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from goodviews.studies.folder import plain
+from goodviews.training import TrainSettings
+from goodviews.views import RECIPES, Recipe
+
+PLACES = frozenset({"out", "data_root", "download", "probes", "baseline_seeds"})
+"""Arguments that a resumed run may change besides those of training.settings.FREE."""
+
+
+def config_of(given: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """The arguments as plain values; a recipe from a file is written out in full."""
+    values = dict(given)
+    named = isinstance(values["views"], str) and recipe in RECIPES.values()
+    values["views"] = recipe.name if named else recipe.to_dict()
+    for name in ("data", "labels"):
+        if not isinstance(values[name], str | Path | None):
+            values[name] = f"(given in Python: {type(values[name]).__name__})"
+    values["log"] = list(log_names(values["log"]))
+    config: dict[str, Any] = plain(values)
+    return config
+
+
+def log_names(log: Sequence[str] | str) -> tuple[str, ...]:
+    """The loggers of ("csv", "tensorboard"), "csv,tensorboard" or "none"."""
+    names = log.split(",") if isinstance(log, str) else log
+    return tuple(name.strip() for name in names if name.strip() not in ("", "none"))
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that change what is learned, or how it is trained."""
+    return {name: value for name, value in config.items() if name not in PLACES}
+
+
+def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What fit shall compare on resumption beside its own settings."""
+    own = {f.name for f in fields(TrainSettings)}
+    return {name: value for name, value in without_places(config).items() if name not in own}

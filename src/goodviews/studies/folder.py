@@ -1,0 +1,247 @@
+"""The folder of a run or a study: atomic files, the environment, refusal to overwrite."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goodviews.interfaces import UserError
+
+PACKAGES = (
+    "goodviews",
+    "torch",
+    "torchvision",
+    "lightning",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "pillow",
+    "timm",
+)
+"""Packages whose versions a run records."""
+
+
+def write_atomic(path: Path | str, write: Callable[[Path], Any]) -> Path:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it: whole or not at all.
+
+    Args:
+        path: where the file shall be; its folder is made when missing.
+        write: called with the temporary path (same suffix as ``path``).
+
+    Returns:
+        ``path``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_atomic(f"{folder}/a.txt", lambda p: p.write_text("all"))
+        ...     path.read_text(), len(list(path.parent.iterdir()))
+        ('all', 1)
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    return path
+
+
+def _umask() -> int:
+    """The process's umask, which mkstemp ignores."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """``value`` with tuples, paths, tensors and arrays as JSON's own types; not-a-number as None.
+
+    Example:
+        >>> from pathlib import Path
+        >>> plain({"a": (1, Path("b")), "c": float("nan")})
+        {'a': [1, 'b'], 'c': None}
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item) for item in items]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write ``text`` atomically."""
+    return write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> Path:  # noqa: ANN401
+    """Write ``value`` as indented JSON, atomically; not-a-number becomes null."""
+    return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_yaml(path: Path | str, value: Any) -> Path:  # noqa: ANN401
+    """Write ``value`` as YAML in its own key order, atomically."""
+    return write_text(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
+
+
+def read_json(path: Path | str) -> Any:  # noqa: ANN401
+    """The value in a JSON file.
+
+    Raises:
+        UserError: when the file is missing or no JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Is this the folder of a finished run?") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON ({error}). Make the run again.") from None
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, to be kept beside a result.
+
+    Returns:
+        python, platform, packages (name -> version), processor, cpus, threads, memory_gb, device.
+
+    Example:
+        >>> sorted(environment())[:3]
+        ['cpus', 'device', 'memory_gb']
+    """
+    import torch  # kept here so that the folder's file functions stay free of it
+
+    packages = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "processor": _processor(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": _memory_gb(),
+        "device": gpu,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float | None:
+    """Physical memory in GB, where the system tells it."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def check_out(out: Path, *, resume: bool, flag: str = "--out") -> None:
+    """Refuse to write into a folder that already holds something, unless it is resumed.
+
+    Raises:
+        UserError: when ``out`` is a file, or non-empty and not resumed; names the two ways out.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{flag}: {out} is a file. Name a folder, for example {flag} {out}-run.")
+    if out.is_dir() and any(out.iterdir()) and not resume:
+        raise UserError(
+            f"{flag}: {out} is not empty. Continue what is there with --resume, "
+            f"or name another folder: {flag} {free_name(out)}."
+        )
+
+
+def free_name(out: Path) -> Path:
+    """The first of out-2, out-3, ... that does not exist."""
+    number = 2
+    while (candidate := out.with_name(f"{out.name}-{number}")).exists():
+        number += 1
+    return candidate
+
+
+@contextmanager
+def disk_guard(out: Path | str) -> Iterator[None]:
+    """Turn a full disk or a folder that may not be written into one clear line.
+
+    Raises:
+        UserError: naming the folder and what is free.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(
+                f"--out: no space left on the disk of {out}{_free(out)}. "
+                "Free some space and continue with --resume, or name a folder elsewhere."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(
+                f"--out: {error.filename or out} may not be written ({error.strerror}). "
+                "Name a folder of your own."
+            ) from error
+        raise
+    except RuntimeError as error:  # torch's zip writer reports a full disk in its own words
+        if "PytorchStreamWriter" in str(error) or "file write failed" in str(error):
+            raise UserError(
+                f"--out: {out} could not be written{_free(out)}. "
+                "Free some space and continue with --resume, or name a folder elsewhere."
+            ) from error
+        raise
+
+
+def _free(out: Path | str) -> str:
+    """' (12 MB free)' for the disk that holds ``out``, or nothing when unknown."""
+    place = Path(out).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return f" ({shutil.disk_usage(place).free / 1e6:.0f} MB free)"
+    except OSError:
+        return ""
+
+
+def quoted(path: Path | str) -> str:
+    """The path as one word of a shell command.
+
+    Example:
+        >>> quoted("my run")
+        "'my run'"
+    """
+    return shlex.quote(str(path))

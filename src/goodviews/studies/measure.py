@@ -1,0 +1,143 @@
+"""One run of a study: train an encoder on one view, and measure what it shares and keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from goodviews import methods
+from goodviews.data import Loaded, loader
+from goodviews.estimators.neural import heldout_information
+from goodviews.evaluation.features import draw, extract, pixels
+from goodviews.evaluation.geometry import alignment, rankme, uniformity
+from goodviews.evaluation.probes import knn_probe, linear_probe
+from goodviews.evaluation.task import subset
+from goodviews.interfaces import ImageSource, Row
+from goodviews.studies.budgets import Budget
+from goodviews.studies.conclude import RAW, UNTRAINED
+from goodviews.studies.grid import Job
+from goodviews.training.fit import fit
+from goodviews.training.settings import TrainSettings
+from goodviews.views import Recipe
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is the same for every candidate of a study."""
+
+    loaded: Loaded
+    budget: Budget
+    encoder: str
+    temperature: float
+    lr: float
+    device: str
+    precision: str
+    labelled: bool
+
+    def measure(self, job: Job) -> Row:
+        """The row of one job."""
+        if job.candidate == RAW:
+            return self._raw_pixels(job)
+        method = self._method(job)
+        row = job.row()
+        if job.candidate != UNTRAINED:
+            self._train(method, job, row)
+            self._information(method, job, row)
+        self._representation(method, row)
+        return row
+
+    def _method(self, job: Job) -> methods.Contrastive:
+        recipe = Recipe.from_dict(job.recipe)
+        shape = self.loaded.train.shape
+        return methods.infonce(
+            recipe.build(shape), self.encoder, shape, seed=job.seed, temperature=self.temperature
+        )
+
+    def _train(self, method: methods.Contrastive, job: Job, row: Row) -> None:
+        budget = self.budget
+        batches = loader(
+            self.loaded.train,
+            budget.batch_size,
+            seed=job.seed,
+            partners=Recipe.from_dict(job.recipe).partners,
+        )
+        settings = TrainSettings(
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            lr=self.lr,
+            seed=job.seed,
+            device=self.device,
+            precision=self.precision,
+            evaluate_every=0,
+            log=(),
+        )
+        began = time.perf_counter()
+        result = fit(method, batches, settings, out=None)
+        row.steps = result.steps
+        row.images_per_second = result.steps * budget.batch_size / (time.perf_counter() - began)
+
+    def _information(self, method: methods.Contrastive, job: Job, row: Row) -> None:
+        """Held-out and training I_NCE with the same K; the null; alignment of the pairs."""
+        partners = Recipe.from_dict(job.recipe).partners
+        test = self.loaded.test
+        seen = draw(self.loaded.train, len(test), seed=job.seed)
+        k = min(self.budget.candidates, len(test), len(seen))
+        held_out, train = (
+            heldout_information(
+                method, source, candidates=k, pairs=4096, seed=job.seed, partners=partners, split=split
+            )
+            for source, split in ((test, "held-out"), (seen, "train"))
+        )
+        row.nats, row.nats_stderr = held_out.nats, held_out.stderr
+        row.null, row.candidates, row.nats_train = held_out.null, k, train.nats
+        if partners:
+            row.true_nats = test.shared_information(partners)  # type: ignore[attr-defined]
+        row.alignment = self._alignment(method, partners, job.seed)
+
+    @torch.inference_mode()
+    def _alignment(
+        self, method: methods.Contrastive, partners: Sequence[str] | None, seed: int
+    ) -> float:
+        source = draw(self.loaded.test, 512, seed=seed)
+        generator = torch.Generator().manual_seed(seed)
+        images, others = source.images(torch.arange(len(source))), None
+        if partners:
+            index = source.partners(torch.arange(len(source)), partners, generator)  # type: ignore[attr-defined]
+            others = source.images(index)
+        return alignment(*method.eval().project(*method.views(images, generator, others)))
+
+    def _representation(self, method: methods.Contrastive, row: Row) -> None:
+        probe_train, test = self._probe_sets()
+        train_x, test_x = extract(method, probe_train), extract(method, test)
+        row.rankme, row.uniformity = rankme(test_x), uniformity(test_x)
+        if self.labelled:
+            self._probes(row, train_x, probe_train, test_x, test, distance="cosine")
+
+    def _raw_pixels(self, job: Job) -> Row:
+        row = job.row()
+        probe_train, test = self._probe_sets()
+        train_x, test_x = pixels(probe_train), pixels(test)
+        row.rankme, row.uniformity = rankme(test_x), uniformity(test_x)
+        if self.labelled:
+            self._probes(row, train_x, probe_train, test_x, test, distance="euclidean")
+        return row
+
+    def _probe_sets(self) -> tuple[ImageSource, ImageSource]:
+        """The same images for every candidate and seed."""
+        train = draw(self.loaded.train, self.budget.probe_images, seed=0, labelled=self.labelled)
+        return train, self.loaded.test
+
+    def _probes(
+        self, row: Row, train_x: Tensor, train: ImageSource, test_x: Tensor, test: ImageSource, distance: str
+    ) -> None:
+        assert train.labels is not None and test.labels is not None
+        y, test_y = train.labels, test.labels
+        linear = linear_probe(train_x, y, test_x, test_y)
+        row.linear, row.label_nats = linear.accuracy, linear.label_nats
+        few = subset(y, per_class=self.budget.few, seed=row.seed)
+        row.linear_few = linear_probe(train_x[few], y[few], test_x, test_y).accuracy
+        row.knn = knn_probe(train_x, y, test_x, test_y, distance=distance).accuracy

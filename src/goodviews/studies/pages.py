@@ -1,0 +1,33 @@
+"""Write the page of a run or a study again from its files: ``goodviews report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from goodviews import report
+from goodviews.interfaces import UserError
+
+
+def write_report(path: str | Path) -> Path:
+    """Write report.html of a run or a study again.
+
+    Args:
+        path: folder of a run (it holds config.yaml) or of a study (it holds rows.jsonl).
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: neither is there.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder. Name the --out of a run or a study.")
+    if (path / "rows.jsonl").is_file():
+        return report.study_page(path)
+    if (path / "config.yaml").is_file():
+        return report.run_page(path)
+    raise UserError(
+        f"{path}: neither a run (config.yaml) nor a study (rows.jsonl). "
+        "Name the --out of `goodviews train` or `goodviews choose`."
+    )
