@@ -176,12 +176,28 @@ def test_missing_labels_file(train: Command) -> None:
     train("--labels", "nowhere.csv").mistake("--labels", "nowhere.csv", "file,label")
 
 
-def test_one_class_folder(train: Command, photos: Path, tmp_path: Path) -> None:
-    """A single class folder has no task, and the line says how to go on without labels."""
+def test_some_labels_missing(
+    goodviews: Command, photos: Path, tmp_path: Path, quickly: Quickly
+) -> None:
+    """Images that the label file does not name stay unlabelled, and are counted."""
+    lines = [f"{i:02d}.png,{'ab'[i % 2]}" for i in range(20)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    words = ("--labels", tmp_path / "labels.csv", "--out", tmp_path / "run", "--no-probes")
+    ended = goodviews("train", "--data", photos, *words, *quickly)
+    assert (ended.code, ended.err) == (0, "")
+    assert "20 of 40 images are not in" in ended.out
+
+
+def test_one_class_folder(
+    goodviews: Command, photos: Path, tmp_path: Path, quickly: Quickly
+) -> None:
+    """One sub-folder is no task: the images count as unlabelled, and the run says so."""
     shutil.rmtree(photos / "dog")
-    ended = train("--lr", "-1")
-    assert ended.code == 2
-    assert len(ended.err.splitlines()) == 1
+    out = ("--out", tmp_path / "run")
+    ended = goodviews("train", "--data", photos, *out, *quickly)
+    assert (ended.code, ended.err) == (0, "")
+    assert "no labels" in ended.out
+    goodviews("evaluate", tmp_path / "run").mistake("label", "class")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +212,7 @@ def test_one_class_folder(train: Command, photos: Path, tmp_path: Path) -> None:
         (["--method", "infonce", "--bound", "nwjj"], ["--bound", "Did you mean 'nwj'"]),
         (["--epochs", "0"], ["--epochs", "0", "1 or more"]),
         (["--steps", "0"], ["--steps", "0", "1 or more"]),
-        (["--batch-size", "1"], ["--batch-size", "1", "at least 2"]),
+        (["--batch-size", "1"], ["--batch-size", "1", "2 images"]),
         (["--batch-size", "256"], ["batch", "256"]),
         (["--lr", "-1"], ["--lr", "-1", "1e-3"]),
         (["--lr", "nan"], ["--lr", "nan"]),
@@ -238,7 +254,10 @@ def test_recipe_files_are_strict(train: Command, tmp_path: Path) -> None:
         (["--families", ","], ["--families", "none given"]),
         (["--encoder", "convnett"], ["--encoder", "Did you mean 'convnet'"]),
         (["--base", "simclrr"], ["simclrr", "Did you mean"]),
-        (["--seeds", "0"], ["--seeds"]),
+        (["--seeds", "0"], ["--seeds", "0", "1 or more"]),
+        (["--lr", "0"], ["--lr", "0"]),
+        (["--device", "tpu"], ["--device", "tpu"]),
+        (["--precision", "12"], ["--precision", "12"]),
     ],
 )
 def test_studies_that_cannot_be(

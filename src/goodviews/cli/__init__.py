@@ -9,9 +9,11 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from goodviews import __version__
 from goodviews.cli import parsing, verbs
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words or os.environ.get("GOODVIEWS_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     try:
-        with quiet(debug):
+        with quiet(debug), terminable():
             code = command(words)
             sys.stdout.flush()
             return code
@@ -115,6 +117,27 @@ def quiet(debug: bool) -> Iterator[None]:
             logger.setLevel(level)
 
 
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Within: SIGTERM raises `Terminated`, so that temporary files are tidied up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def explain(error: BaseException, words: Sequence[str], debug: bool) -> int:
     """Tell an error in one line on stderr, and return the exit code it stands for."""
     if isinstance(error, SystemExit):
@@ -135,8 +158,9 @@ def sentence(error: BaseException, words: Sequence[str]) -> tuple[int, str]:
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
         return error.code, text
-    if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT, f"interrupted.{again(words)}"
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        return 128 + number, f"interrupted.{again(words)}"
     if isinstance(error, UserError):
         return USAGE, text
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

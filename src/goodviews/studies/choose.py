@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from goodviews import data as data_room
-from goodviews import report
+from goodviews import encoders, report
 from goodviews.evaluation.task import label_entropy
 from goodviews.information import RULE
 from goodviews.interfaces import Row, UserError, check_name
@@ -22,6 +22,7 @@ from goodviews.studies.conclude import RAW, UNTRAINED, Conclusion, conclude
 from goodviews.studies.folder import environment, plain, read_json, write_atomic, write_json
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.measure import Bench
+from goodviews.training import TrainSettings, resolve_accelerator, resolve_precision
 from goodviews.views import FAMILIES, Recipe, recipe_warnings
 from goodviews.views.preview import strip
 
@@ -113,6 +114,7 @@ def choose(
         max_images=spend.max_images,
     )
     spend = _fitting(spend, loaded)
+    _check_runs(loaded, encoder, spend, lr, device, precision)
     labelled = loaded.train.labels is not None and loaded.test.labels is not None
     jobs, notes = plan(loaded, names, spend, start)
     bench = Bench(loaded, spend, encoder, temperature, lr, device, precision, labelled)
@@ -153,8 +155,9 @@ def choose(
         echo(f"recipe: {folder / 'recipe.yaml'}  (goodviews train simclr --data {shlex.quote(str(data))} "
              f"--views {folder / 'recipe.yaml'})")
     echo(f"page:   {page}")
-    if all(row.status == "failed" for row in rows):
-        raise UserError(f"choose: all {len(rows)} runs failed, the first with {rows[0].error!r}.")
+    failed = [row.error for row in rows if row.kind == "candidate" and row.status == "failed"]
+    if len(failed) == sum(row.kind == "candidate" for row in rows):
+        raise UserError(f"choose: no view could be measured; the first failed with: {failed[0]}")
     return Study(rows, conclusion.summary, conclusion.answer, recipe, folder)
 
 
@@ -182,6 +185,20 @@ def _fitting(spend: Budget, loaded: data_room.Loaded) -> Budget:
         candidates=min(spend.candidates, n_test, n_train),
         probe_images=min(spend.probe_images, n_train),
     )
+
+
+def _check_runs(
+    loaded: data_room.Loaded, encoder: str, spend: Budget, lr: float, device: str, precision: str
+) -> None:
+    """Refuse what no run could work with, before the first one.
+
+    Raises:
+        UserError: for an encoder, a device, a precision or a number that cannot be.
+    """
+    channels, height, width = loaded.train.shape
+    encoders.build(encoder, channels, (height, width))
+    resolve_precision(precision, resolve_accelerator(device))
+    TrainSettings(steps=spend.steps, batch_size=spend.batch_size, lr=lr).check()
 
 
 def _names(families: str | Sequence[str] | None) -> list[str] | None:
