@@ -233,6 +233,13 @@ def test_the_random_state_and_the_optimiser_of_others_are_left_alone() -> None:
     assert not method.training
 
 
+def test_a_method_that_comes_in_eval_mode_is_trained_in_train_mode() -> None:
+    fresh, frozen = Tiny(), Tiny().eval()
+    fit(fresh, Loader(), SETTINGS)
+    fit(frozen, Loader(), SETTINGS)
+    assert same(weights(fresh), weights(frozen))
+
+
 def test_steps_take_the_place_of_epochs() -> None:
     result = fit(Tiny(), Loader(), TrainSettings(epochs=99, steps=6, batch_size=6))
     assert (result.steps, result.epochs, len(result.history)) == (6, 2, 2)

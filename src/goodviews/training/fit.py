@@ -75,7 +75,8 @@ def fit(
     killed or interrupted resumes, in mid-epoch as well, to the same weights bit for bit on a CPU.
 
     Args:
-        method: what to train; changed in place, left on the CPU in eval mode.
+        method: what to train; changed in place, put in train mode (a part that must not be
+            overrides ``train``), left on the CPU in eval mode.
         loader: batches of one epoch; ``loader.batch_sampler`` with ``epoch`` and ``start`` places
             it, any other loader is read from the beginning on resumption.
         settings: `TrainSettings`; the defaults if None.
@@ -165,6 +166,7 @@ class _Run:
     ) -> FitResult:
         """Run the trainer from the journal's place to the end, or to a signal."""
         start, first = time.perf_counter(), len(self.journal.rows)
+        self.method.train()  # Lightning would train it in eval mode, if it came so
         self._announce()
         self._lay_out()
         with ExitStack() as stack:
