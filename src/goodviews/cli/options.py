@@ -119,8 +119,10 @@ _HELD_OUT = Option(
 _RUN = Option("run", str | None, None, "folder that `goodviews train` wrote", "RUN", "data")
 
 
-def _encoder(default: str) -> Option:
+def _encoder(default: str | None) -> Option:
     text = "a name in `goodviews list encoders` or timm/NAME"
+    if default is None:
+        return Option("encoder", str | None, None, f"{text}; none: the budget's", "NAME", "encoder")
     return Option("encoder", str, default, text, "NAME", "encoder")
 
 
@@ -150,7 +152,7 @@ CHOOSE = Verb(
             "views",
         ),
         Option("base", str | None, None, "recipe that the families change", "RECIPE", "views"),
-        _encoder("convnet"),
+        _encoder(None),
         _train(
             "budget",
             Literal["quick", "standard", "thorough"],
@@ -164,7 +166,7 @@ CHOOSE = Verb(
         _train(
             "batch_size", int | None, None, "images a step; none: the budget's own", "IMAGES", 1
         ),
-        _train("lr", float, 1e-3, "learning rate of AdamW", "RATE", 0),
+        _train("lr", float, 2e-3, "learning rate of AdamW", "RATE", 0),
         _train("temperature", float, 0.2, "of the cosine critic", "NUMBER", 0),
         _train("seeds", int | None, None, "runs a candidate; none: the budget's own", "RUNS", 0),
         *_DEVICE,

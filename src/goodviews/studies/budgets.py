@@ -23,6 +23,8 @@ class Budget:
     """Labelled training images the probes may see."""
     few: int
     """Labels a class of the few-label probe."""
+    encoder: str
+    """Encoder trained when the user names none."""
     values: str
     """Which values of each family's dial: "quick", "standard" or "thorough"."""
     families: tuple[str, ...]
@@ -31,24 +33,26 @@ class Budget:
 
 BUDGETS: dict[str, Budget] = {
     "quick": Budget(
-        seeds=3,
+        seeds=2,
         steps=150,
         batch_size=256,
         max_images=8_000,
         candidates=256,
         probe_images=4_000,
         few=10,
+        encoder="convnet-half",
         values="quick",
         families=("crop-scale", "color-jitter"),
     ),
     "standard": Budget(
         seeds=3,
-        steps=800,
+        steps=500,
         batch_size=256,
         max_images=None,
         candidates=512,
         probe_images=10_000,
         few=10,
+        encoder="convnet",
         values="standard",
         families=("crop-scale", "color-jitter", "grey", "color-space"),
     ),
@@ -60,6 +64,7 @@ BUDGETS: dict[str, Budget] = {
         candidates=1024,
         probe_images=50_000,
         few=10,
+        encoder="resnet-small",
         values="thorough",
         families=(
             "crop-scale",
@@ -77,4 +82,4 @@ BUDGETS: dict[str, Budget] = {
         ),
     ),
 }
-"""Quick: minutes; standard: about half an hour a family; thorough: a night. On two CPU cores."""
+"""Quick: minutes; standard: about 20 minutes a family; thorough: a GPU, or days. On two CPU cores."""

@@ -49,9 +49,9 @@ def choose(
     seeds: int | None = None,
     out: str | Path = "goodviews-choose",
     base: str | None = None,
-    encoder: str = "convnet",
+    encoder: str | None = None,
     temperature: float = 0.2,
-    lr: float = 1e-3,
+    lr: float = 2e-3,
     steps: int | None = None,
     batch_size: int | None = None,
     max_images: int | None = None,
@@ -80,7 +80,7 @@ def choose(
         seeds: runs a candidate; None takes the budget's.
         out: folder for rows.jsonl, recipe.yaml, study.json, views/ and report.html.
         base: recipe whose one op a family replaces; None is a mild usual one.
-        encoder: name for :func:`goodviews.encoders.build`.
+        encoder: name for :func:`goodviews.encoders.build`; None takes the budget's.
         temperature: of the cosine critic.
         lr: learning rate of AdamW.
         steps: optimiser steps a run; None takes the budget's.
@@ -102,6 +102,7 @@ def choose(
     """
     check_name("--budget", budget, BUDGETS)
     spend = _spend(BUDGETS[budget], seeds, steps, batch_size, max_images)
+    encoder = encoder or spend.encoder
     names = _names(families)
     start = Recipe.load(base) if base else None
     loaded = data_room.load(
@@ -128,7 +129,7 @@ def choose(
         "n_train": len(loaded.train),
         "n_test": len(loaded.test),
         "precision": precision,
-        **{key: value for key, value in asdict(spend).items() if key not in ("families", "seeds", "values")},
+        **{key: value for key, value in asdict(spend).items() if key not in ("families", "seeds", "values", "encoder")},
     }
     settings = json.loads(json.dumps(settings))
     folder = _open(Path(out), settings)
