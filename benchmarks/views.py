@@ -30,7 +30,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def photographs(side: int, n: int) -> Tensor:
-    """uint8 images: CIFAR-10 under GOODVIEWS_DATA if present (enlarged for 96), else random crops."""
+    """uint8 images: CIFAR-10 under GOODVIEWS_DATA (enlarged for 96) if there, else random crops."""
     path = Path(os.environ.get("GOODVIEWS_DATA", "")) / "cifar10" / "test.npz"
     if path.is_file():
         images = torch.from_numpy(np.load(path)["images"][:n]).permute(0, 3, 1, 2)

@@ -76,7 +76,9 @@ def test_cosine_refuses_a_temperature_of_zero():
 
 def slow_infonce(s):
     n = len(s)
-    return math.log(n) + np.mean([s[i][i] - math.log(sum(math.exp(x) for x in s[i])) for i in range(n)])
+    return math.log(n) + np.mean(
+        [s[i][i] - math.log(sum(math.exp(x) for x in s[i])) for i in range(n)]
+    )
 
 
 def negatives(s, f):
@@ -89,11 +91,14 @@ SLOW = {
     "nwj": lambda s: np.mean(np.diag(s)) - negatives(s, lambda x: math.exp(x - 1)),
     "tuba": lambda s: np.mean(np.diag(s)) - negatives(s, lambda x: math.exp(x - 1)),
     "donsker-varadhan": lambda s: np.mean(np.diag(s)) - math.log(negatives(s, math.exp)),
-    "smile": lambda s: np.mean(np.diag(s))
-    - math.log(negatives(s, lambda x: math.exp(min(max(x, -5.0), 5.0)))),
-    "jensen-shannon": lambda s: math.log(4)
-    - np.mean(np.log1p(np.exp(-np.diag(s))))
-    - negatives(s, lambda x: math.log1p(math.exp(x))),
+    "smile": lambda s: (
+        np.mean(np.diag(s)) - math.log(negatives(s, lambda x: math.exp(min(max(x, -5.0), 5.0))))
+    ),
+    "jensen-shannon": lambda s: (
+        math.log(4)
+        - np.mean(np.log1p(np.exp(-np.diag(s))))
+        - negatives(s, lambda x: math.log1p(math.exp(x)))
+    ),
 }
 
 
@@ -146,9 +151,7 @@ def known():
 def test_bounds_reach_known_information_with_the_optimal_critic(known, name):
     nats, ratio, batches = known
     shift = 1.0 if name in ("nwj", "tuba") else 0.0
-    values = [
-        BOUNDS[name].function(ratio[b // 2][:, b % 2] + shift).item() for b in batches
-    ]
+    values = [BOUNDS[name].function(ratio[b // 2][:, b % 2] + shift).item() for b in batches]
     assert np.mean(values) == pytest.approx(nats, abs=0.012)
 
 

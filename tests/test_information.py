@@ -66,7 +66,9 @@ def exact_world(keep: float, noise: int) -> tuple[float, float, float]:
     return keep * math.log(CLASSES) + nuisance, math.log(CLASSES), about_label
 
 
-def sampled_accuracy(keep: float, noise: int, seed: int, labels: int = 150, tests: int = 2000) -> float:
+def sampled_accuracy(
+    keep: float, noise: int, seed: int, labels: int = 150, tests: int = 2000
+) -> float:
     """Accuracy of a table classifier on the shared part z, from few labels.
 
     Nuisances in z split the few labels over more cells, as excess noise does to any learner.
@@ -101,7 +103,13 @@ def measured(seeds: int, error: float = 0.05) -> tuple[list[list[float]], list[l
 def test_the_rule_finds_the_exact_regimes():
     """Measured with noise, decided by the rule: the same names as InfoMin's definition gives."""
     truth = [exact_regime(*exact_world(*w)) for w in WORLDS]
-    assert truth == [Regime.MISSING, Regime.MISSING, Regime.SWEET_SPOT, Regime.EXCESS, Regime.EXCESS]
+    assert truth == [
+        Regime.MISSING,
+        Regime.MISSING,
+        Regime.SWEET_SPOT,
+        Regime.EXCESS,
+        Regime.EXCESS,
+    ]
     assert regimes(*measured(seeds=4)) == truth
 
 

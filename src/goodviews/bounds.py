@@ -19,7 +19,8 @@ from torch.nn import functional
 def _checked(scores: Tensor) -> Tensor:
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or scores.shape[0] < 2:
         raise ValueError(
-            f"scores: shape {tuple(scores.shape)} is not (n, n) with n >= 2 (positives on the diagonal)."
+            f"scores: shape {tuple(scores.shape)} is not (n, n) with n >= 2 "
+            "(positives on the diagonal)."
         )
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 

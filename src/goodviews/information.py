@@ -107,7 +107,7 @@ def label_entropy(labels: ArrayLike) -> float:
 
 
 class Regime(StrEnum):
-    """Where a view pair stands on the reverse-U of accuracy against I(v1;v2) (InfoMin, section 3)."""
+    """Where a view pair stands on the reverse-U, accuracy against I(v1;v2) (InfoMin, section 3)."""
 
     MISSING = "missing information"
     SWEET_SPOT = "sweet spot"
@@ -205,7 +205,9 @@ def regimes(
     if len(nats) != len(accuracy) or any(
         len(i) != len(a) or not a for i, a in zip(nats, accuracy, strict=False)
     ):
-        raise ValueError("nats and accuracy: need the same candidates and seeds, at least one each.")
+        raise ValueError(
+            "nats and accuracy: need the same candidates and seeds, at least one each."
+        )
     if not nats:
         return []
     best = max(range(len(accuracy)), key=lambda i: fmean(accuracy[i]))

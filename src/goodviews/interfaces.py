@@ -79,10 +79,10 @@ class Batch(NamedTuple):
     images: Tensor
     """uint8, shape (n, c, h, w)."""
     partners: Tensor | None
-    """uint8, shape (n, c, h, w): another image of the same thing, where the data has natural pairs."""
+    """uint8, (n, c, h, w): another image of the same thing, where the data has natural pairs."""
     labels: Tensor | None
     """int64, shape (n,); -1 where unlabelled."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # tuple.index is a method
     """int64, shape (n,): the images' places in their source."""
 
 
@@ -247,7 +247,7 @@ class Row:
 
     @property
     def ceiling(self) -> float | None:
-        """log K."""
+        """Log K."""
         return None if self.candidates is None else math.log(self.candidates)
 
     def to_dict(self) -> dict[str, Any]:

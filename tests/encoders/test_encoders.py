@@ -21,7 +21,9 @@ def test_battery(name, channels):
     for key, parameter in encoder.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), key
     encoder.eval()
-    torch.testing.assert_close(encoder(view[:1]).summary, encoder(view).summary[:1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        encoder(view[:1]).summary, encoder(view).summary[:1], rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["convnet", "resnet-small"])
@@ -33,7 +35,10 @@ def test_convolutions_take_any_size(name, size):
 def test_parameter_count_of_the_paper():
     """MLP 392-300-300-100 has 238,300 weights (paper C, section 4.4)."""
     encoder = MLPEncoder(1, (14, 28))
-    assert sum(p.numel() for p in encoder.parameters()) == 392 * 300 + 300 + 300 * 300 + 300 + 300 * 100 + 100
+    assert (
+        sum(p.numel() for p in encoder.parameters())
+        == 392 * 300 + 300 + 300 * 300 + 300 + 300 * 100 + 100
+    )
     assert sum(p.numel() for p in encoder.parameters()) == 238_300
 
 
@@ -42,7 +47,9 @@ def test_mlp_refuses_another_size():
         MLPEncoder(1, (14, 28))(torch.zeros(1, 1, 28, 28))
 
 
-@pytest.mark.parametrize(("name", "near"), [("resnet-smal", "resnet-small"), ("timm/resnet81", "timm/resnet")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("resnet-smal", "resnet-small"), ("timm/resnet81", "timm/resnet")]
+)
 def test_unknown_names_get_the_nearest(name, near):
     with pytest.raises(UserError, match=f"Did you mean '{near}"):
         build(name, 3, (32, 32))

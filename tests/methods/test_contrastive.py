@@ -33,8 +33,12 @@ def test_battery(name):
     method = make(name)
     source = Images(images(), "random")
     trainer = lightning.Trainer(
-        max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
     )
     before = [p.clone() for p in method.parameters()]
     trainer.fit(method, loader(source, 16))
@@ -61,7 +65,8 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
 def test_step_generators_differ_by_seed_and_step():
     draws = {
         float(torch.rand(1, generator=step_generator(seed, step)))
-        for seed in range(5) for step in range(5)
+        for seed in range(5)
+        for step in range(5)
     }
     assert len(draws) == 25
 

@@ -57,7 +57,14 @@ def test_greyscale_and_solarise(images: Tensor) -> None:
 @pytest.mark.parametrize("size", [(24, 20), (40, 33), (7, 5)])
 def test_resized_crop(mode: str, size: tuple[int, int], images: Tensor) -> None:
     boxes = torch.tensor(
-        [[0, 0, 24, 20], [3, 2, 10, 15], [23, 19, 1, 1], [5, 5, 8, 3], [0, 1, 24, 2], [11, 0, 13, 20]]
+        [
+            [0, 0, 24, 20],
+            [3, 2, 10, 15],
+            [23, 19, 1, 1],
+            [5, 5, 8, 3],
+            [0, 1, 24, 2],
+            [11, 0, 13, 20],
+        ]
     )
     ours = geometry.resized_crop(images, boxes, size, mode)
     how = v2.InterpolationMode(mode)
@@ -136,7 +143,9 @@ def test_blur(taps: int, images: Tensor) -> None:
 
 
 def test_erase(images: Tensor) -> None:
-    boxes = torch.tensor([[0, 0, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0], [23, 19, 1, 1]] + [[1, 2, 3, 4]] * 2)
+    boxes = torch.tensor(
+        [[0, 0, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0], [23, 19, 1, 1]] + [[1, 2, 3, 4]] * 2
+    )
     slow = torch.stack(
         [
             tv.erase(x, *box.tolist(), torch.full((1, 1, 1), 0.5))

@@ -78,7 +78,11 @@ def test_second_view_may_have_its_own_ops() -> None:
 def test_views_do_not_overwrite_float_images() -> None:
     images = batch().float() / 255
     kept = images.clone()
-    for recipe in (Recipe.load("none"), Recipe.load("simclr"), Recipe.from_dict({"ops": ["erase"]})):
+    for recipe in (
+        Recipe.load("none"),
+        Recipe.load("simclr"),
+        Recipe.from_dict({"ops": ["erase"]}),
+    ):
         recipe.build((3, 32, 32))(images)
         assert torch.equal(images, kept)
 
@@ -101,7 +105,9 @@ def test_partners_make_the_second_view() -> None:
 def test_hue_turned_there_and_back() -> None:
     images = batch().float() / 255
     delta = torch.linspace(-0.5, 0.5, 6)
-    torch.testing.assert_close(adjust_hue(adjust_hue(images, delta), -delta), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        adjust_hue(adjust_hue(images, delta), -delta), images, atol=1e-5, rtol=0
+    )
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -115,7 +115,9 @@ def test_only_the_dial_differs_and_hints_are_heeded(name: str) -> None:
     assert len(set(rest)) == 1
     strict = family.recipe(family.values[-1], (3, 32, 32), hints={"no-flip", "grey"}).ops
     assert not {"horizontal_flip", "greyscale"} & {op.name for op in strict}
-    assert all("hue" not in line for op in strict for line in op.warnings(frozenset({"grey"}), (3, 32, 32)))
+    assert all(
+        "hue" not in line for op in strict for line in op.warnings(frozenset({"grey"}), (3, 32, 32))
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import shlex
@@ -39,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         factors ...
         0
     """
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # progress shows in a log at once
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("GOODVIEWS_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]

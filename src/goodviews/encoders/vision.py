@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -160,13 +160,15 @@ class Timm(nn.Module):
                 f'--encoder: timm/{name} needs timm. Run: pip install "goodviews[timm]"'
             ) from None
         if not timm.is_model(name):
-            check_name("--encoder", f"timm/{name}", [f"timm/{known}" for known in timm.list_models()])
-        options = {"pretrained": False, "num_classes": 0, "in_chans": in_channels}
+            check_name(
+                "--encoder", f"timm/{name}", [f"timm/{known}" for known in timm.list_models()]
+            )
+        options: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": in_channels}
         try:
             self.layers = timm.create_model(name, img_size=image_size, **options)
         except TypeError:  # convolutional models take any size
             self.layers = timm.create_model(name, **options)
-        self.dim = int(self.layers.num_features)
+        self.dim: int = self.layers.num_features  # type: ignore[assignment]
 
     def forward(self, view: Tensor) -> Features:
         """Encode float views of shape (n, in_channels, h, w)."""

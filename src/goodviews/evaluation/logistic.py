@@ -173,9 +173,7 @@ def _choose_penalty(
             _solve(*data, variance, penalty, *solution)
             for data, solution in zip(kept, solutions, strict=True)
         ]
-        now = torch.cat(
-            [x[held] @ w + b for held, (w, b) in zip(folds, solutions, strict=True)]
-        )
+        now = torch.cat([x[held] @ w + b for held, (w, b) in zip(folds, solutions, strict=True)])
         errors = int((now.argmax(1) != held_labels).sum())
         since += 1
         if errors < fewest:

@@ -24,8 +24,9 @@ def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> 
     Views drawn from it need no saved state: a run resumed at step s draws what it would have drawn.
 
     Example:
-        >>> torch.rand(1, generator=step_generator(0, 7)) == torch.rand(1, generator=step_generator(0, 7))
-        tensor([True])
+        >>> a, b = (torch.rand(1, generator=step_generator(0, 7)) for _ in range(2))
+        >>> bool(a == b)
+        True
     """
     return Generator(device).manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % 2**63)
 
@@ -63,6 +64,12 @@ class Contrastive(lightning.LightningModule):
         self.encoders, self.heads = nn.ModuleList(view_encoders), nn.ModuleList(heads)
         self.objective, self.seed, self.make_optimizer = objective, seed, make_optimizer
 
+    @property
+    def critic(self) -> nn.Module:
+        """The objective's critic, which also measures information."""
+        critic: nn.Module = self.objective.critic  # type: ignore[assignment]
+        return critic
+
     def forward(self, images: Tensor) -> Tensor:
         """The frozen representation of uint8 images (n, c, h, w): float32, shape (n, D).
 
@@ -83,7 +90,7 @@ class Contrastive(lightning.LightningModule):
 
     def pair_scores(self, v1: Tensor, v2: Tensor) -> Tensor:
         """The critic's scores (n, n) of a pair of views, float32."""
-        return self.objective.critic(*self.project(v1, v2)).float()
+        return self.critic(*self.project(v1, v2)).float()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: make views, project, objective; logs loss, nats and the ceiling."""
@@ -105,6 +112,11 @@ class Contrastive(lightning.LightningModule):
 def _encoders(views: Views, name: str, image_shape: Shape) -> list[nn.Module]:
     shapes = views.shapes(image_shape)[: 1 if views.shared_encoder else 2]
     return [encoders.build(name, shape[0], shape[1:]) for shape in shapes]
+
+
+def _head(encoder: nn.Module, dim: int) -> MLP:
+    width: int = encoder.dim  # type: ignore[assignment]
+    return MLP([width, width, dim], norm=True)
 
 
 def simclr(
@@ -132,7 +144,7 @@ def simclr(
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         parts = _encoders(views, encoder, image_shape)
-        heads = [MLP([e.dim, e.dim, projection_dim], norm=True) for e in parts]
+        heads = [_head(e, projection_dim) for e in parts]
         return Contrastive(views, parts, heads, NTXent(temperature), seed)
 
 
@@ -172,7 +184,9 @@ def infonce(
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         parts = _encoders(views, encoder, image_shape)
-        heads = [MLP([e.dim, e.dim, projection_dim], norm=True) for e in parts]
+        heads = [_head(e, projection_dim) for e in parts]
         scorer = Cosine(temperature) if critic == "cosine" else CRITICS[critic](projection_dim)
         scorer = SoftClip(scorer, clip) if clip is not None else scorer
-        return Contrastive(views, parts, heads, BoundObjective(scorer, BOUNDS[bound].function), seed)
+        return Contrastive(
+            views, parts, heads, BoundObjective(scorer, BOUNDS[bound].function), seed
+        )

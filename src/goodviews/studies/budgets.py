@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Budget:
     """Labels a class of the few-label probe."""
     encoder: str
     """Encoder trained when the user names none."""
-    values: str
+    values: Literal["quick", "standard", "thorough"]
     """Which values of each family's dial: "quick", "standard" or "thorough"."""
     families: tuple[str, ...]
     """Families tried when the user names none."""
@@ -82,4 +83,4 @@ BUDGETS: dict[str, Budget] = {
         ),
     ),
 }
-"""Quick: minutes; standard: about 20 minutes a family; thorough: a GPU, or days. On two CPU cores."""
+"""On two CPU cores: quick, minutes; standard, about 20 minutes a family; thorough, days (a GPU)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,30 @@ import torch
 
 from goodviews import data as data_room
 from goodviews import encoders, report
+from goodviews.data import Images, Loaded
 from goodviews.evaluation.task import label_entropy
 from goodviews.information import RULE
 from goodviews.interfaces import Row, UserError, check_name
-from goodviews.report.tables import Summary, format_table
-from goodviews.studies.budgets import BUDGETS, Budget
-from goodviews.studies.conclude import RAW, UNTRAINED, Conclusion, conclude
-from goodviews.studies.folder import environment, plain, read_json, write_atomic, write_json
+from goodviews.report.tables import format_table
+from goodviews.studies.budgets import BUDGETS
+from goodviews.studies.conclude import Conclusion, conclude
+from goodviews.studies.folder import (
+    environment,
+    plain,
+    read_json,
+    write_atomic,
+    write_json,
+)
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.measure import Bench
+from goodviews.studies.plan import family_names, fitting, plan, spend
+from goodviews.studies.runs import data_lines
 from goodviews.training import TrainSettings, resolve_accelerator, resolve_precision
-from goodviews.views import FAMILIES, Recipe, recipe_warnings
+from goodviews.views import Recipe
 from goodviews.views.preview import strip
+
+SHOWN = 8
+"""Example pairs in the strip of a candidate."""
 
 
 @dataclass
@@ -32,9 +44,8 @@ class Study:
     """What :func:`choose` returns."""
 
     rows: list[Row]
-    summary: list[Summary]
-    """One entry a candidate, means and deviations over seeds; ``format_table`` prints it."""
-    answer: str
+    conclusion: Conclusion
+    """Summary (one entry a candidate, over seeds), answer, verdicts, the recommended name."""
     recipe: Recipe | None
     """The recommended views."""
     out: Path
@@ -100,10 +111,11 @@ def choose(
     Raises:
         UserError: for data, names or settings that cannot work, before the first run.
     """
+    given = dict(locals())
     check_name("--budget", budget, BUDGETS)
-    spend = _spend(BUDGETS[budget], seeds, steps, batch_size, max_images)
-    encoder = encoder or spend.encoder
-    names = _names(families)
+    wanted = {"seeds": seeds, "steps": steps, "batch_size": batch_size, "max_images": max_images}
+    limits = spend(BUDGETS[budget], wanted)
+    names = family_names(families)
     start = Recipe.load(base) if base else None
     loaded = data_room.load(
         data,
@@ -112,160 +124,72 @@ def choose(
         download=download,
         image_size=image_size,
         strict=strict,
-        max_images=spend.max_images,
+        max_images=limits.max_images,
     )
-    spend = _fitting(spend, loaded)
-    _check_runs(loaded, encoder, spend, lr, device, precision)
+    limits = fitting(limits, loaded)
     labelled = loaded.train.labels is not None and loaded.test.labels is not None
-    jobs, notes = plan(loaded, names, spend, start)
-    bench = Bench(loaded, spend, encoder, temperature, lr, device, precision, labelled)
-    settings = {
-        "data": str(data),
-        "labels": labels,
-        "encoder": encoder,
-        "temperature": temperature,
-        "lr": lr,
-        "image_size": list(loaded.train.shape),
-        "n_train": len(loaded.train),
-        "n_test": len(loaded.test),
-        "precision": precision,
-        **{key: value for key, value in asdict(spend).items() if key not in ("families", "seeds", "values", "encoder")},
-    }
-    settings = json.loads(json.dumps(settings))
-    folder = _open(Path(out), settings)
-    write_json(folder / "data_report.json", loaded.report)
-    _say(echo, loaded, jobs, spend, [*loaded.report.get("warnings", []), *notes])
-    _draw_examples(folder, jobs, loaded)
-    rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", settings, echo)
-    h_y = label_entropy(loaded.test.labels) if labelled and loaded.test.labels is not None else None
-    conclusion = conclude(rows, h_y)
-    recipe = _recommended(conclusion, jobs, folder)
-    arguments = {"data": data, "labels": labels, "families": ",".join(names or ()) or None,
-                 "budget": budget, "seeds": seeds, "base": base, "encoder": encoder, "steps": steps,
-                 "batch-size": batch_size, "max-images": max_images, "img-size": image_size,
-                 "data-root": data_root, "out": str(out)}
-    _write_study(folder, conclusion, loaded, settings, arguments, spend, budget, h_y, recipe)
-    page = report.study_page(folder)
-    echo("")
-    echo(format_table(conclusion.summary))
-    echo("")
-    echo(conclusion.answer)
-    for line in conclusion.verdicts:
-        echo(f"- {line}")
-    if recipe is not None:
-        echo(f"recipe: {folder / 'recipe.yaml'}  (goodviews train simclr --data {shlex.quote(str(data))} "
-             f"--views {folder / 'recipe.yaml'})")
-    echo(f"page:   {page}")
-    failed = [row.error for row in rows if row.kind == "candidate" and row.status == "failed"]
-    if len(failed) == sum(row.kind == "candidate" for row in rows):
-        raise UserError(f"choose: no view could be measured; the first failed with: {failed[0]}")
-    return Study(rows, conclusion.summary, conclusion.answer, recipe, folder)
-
-
-def _spend(
-    budget: Budget, seeds: int | None, steps: int | None, batch: int | None, images: int | None
-) -> Budget:
-    for flag, value, least in (("seeds", seeds, 1), ("steps", steps, 1), ("batch-size", batch, 2), ("max-images", images, 8)):
-        if value is not None and value < least:
-            raise UserError(f"--{flag}: {value} is too few. Use at least {least}.")
-    given = {"seeds": seeds, "steps": steps, "batch_size": batch, "max_images": images}
-    return replace(budget, **{key: value for key, value in given.items() if value is not None})
-
-
-def _fitting(spend: Budget, loaded: data_room.Loaded) -> Budget:
-    """The budget with batch and K no larger than the data allow."""
-    n_train, n_test = len(loaded.train), len(loaded.test)
-    if n_train < 8 or n_test < 4:
-        raise UserError(
-            f"--data: {n_train} training and {n_test} held-out images are too few to choose views. "
-            "Use at least 8 and 4 (better some hundreds)."
-        )
-    return replace(
-        spend,
-        batch_size=min(spend.batch_size, n_train),
-        candidates=min(spend.candidates, n_test, n_train),
-        probe_images=min(spend.probe_images, n_train),
+    bench = Bench(
+        loaded, limits, encoder or limits.encoder, temperature, lr, device, precision, labelled
     )
+    _check(bench)
+    jobs, notes = plan(loaded, names, limits, start)
+    folder = _open(Path(out), _settings(bench, data, labels))
+    write_json(folder / "data_report.json", loaded.report)
+    for line in [*data_lines(loaded, folder), *(f"note: {note}" for note in notes)]:
+        echo(line)
+    echo(
+        f"plan: {len(jobs)} runs ({limits.seeds} seeds), {limits.steps} steps of "
+        f"{limits.batch_size} images each, K = {limits.candidates}, encoder {bench.encoder}"
+    )
+    _draw_examples(folder, jobs, loaded)
+    rows = run_grid(
+        jobs, bench.measure, folder / "rows.jsonl", read_json(folder / "settings.json"), echo
+    )
+    study = _concluded(rows, jobs, bench, folder, _command(given), budget)
+    _tell(study, data, echo)
+    return study
 
 
-def _check_runs(
-    loaded: data_room.Loaded, encoder: str, spend: Budget, lr: float, device: str, precision: str
-) -> None:
+def _check(bench: Bench) -> None:
     """Refuse what no run could work with, before the first one.
 
     Raises:
         UserError: for an encoder, a device, a precision or a number that cannot be.
     """
-    channels, height, width = loaded.train.shape
-    encoders.build(encoder, channels, (height, width))
-    resolve_precision(precision, resolve_accelerator(device))
-    TrainSettings(steps=spend.steps, batch_size=spend.batch_size, lr=lr).check()
+    channels, height, width = bench.loaded.train.shape
+    encoders.build(bench.encoder, channels, (height, width))
+    resolve_precision(bench.precision, resolve_accelerator(bench.device))
+    limits = bench.budget
+    TrainSettings(steps=limits.steps, batch_size=limits.batch_size, lr=bench.lr).check()
 
 
-def _names(families: str | Sequence[str] | None) -> list[str] | None:
-    if families is None:
-        return None
-    names = families.split(",") if isinstance(families, str) else list(families)
-    names = [name.strip() for name in names if name.strip()]
-    for name in names:
-        check_name("--families", name.partition("=")[0].replace("_", "-"), FAMILIES)
-    if not names:
-        raise UserError(f"--families: none given. Known: {', '.join(FAMILIES)}.")
-    return names
-
-
-def plan(
-    loaded: data_room.Loaded, names: Sequence[str] | None, spend: Budget, base: Recipe | None
-) -> tuple[list[Job], list[str]]:
-    """The jobs of a study, seed by seed, and notes about what was left out.
-
-    Raises:
-        UserError: when no family suits the data.
-    """
-    shape, factors, notes = loaded.train.shape, list(loaded.train.factors), []
-    chosen = list(names) if names else [*(["shared-factors"] if factors else []), *spend.families]
-    candidates: dict[str, Job] = {}
-    for item in chosen:
-        name, _, given = item.replace("_", "-").partition("=")
-        family = FAMILIES[name]
-        reason = family.applies(shape, loaded.hints, factors)
-        if reason:
-            notes.append(f"left out: {reason}")
-            continue
-        values = _parsed(given) or family.values_for(shape, factors, spend.values)  # type: ignore[arg-type]
-        for value in values:
-            recipe = family.recipe(value, shape, base, loaded.hints)
-            recipe.build(shape)
-            job = Job(recipe.name, 0, "candidate", name, family.dial, value, plain(recipe.to_dict()))
-            candidates[recipe.name] = job
-            if base is not None:
-                notes += [n for n in recipe_warnings(recipe, loaded.hints, shape) if n not in notes]
-    if not candidates:
-        raise UserError(f"--families: none suits these images ({'; '.join(notes)}).")
-    none = plain(Recipe.load("none").to_dict())
-    baselines = [Job(name, 0, "baseline", recipe=none) for name in (RAW, UNTRAINED)]
-    jobs = [
-        replace(job, seed=seed)
-        for seed in range(spend.seeds)
-        for job in (*baselines, *candidates.values())
-    ]
-    return jobs, notes
-
-
-def _parsed(given: str) -> list[float | str]:
-    """The values of "name=0.1:0.2"."""
-
-    def number(text: str) -> float | str:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-
-    return [number(text) for text in given.split(":") if text]
+def _settings(bench: Bench, data: object, labels: object) -> dict[str, Any]:
+    """What every row was made with; a study with others needs another folder."""
+    free = ("families", "seeds", "values", "encoder")
+    limits = {key: value for key, value in asdict(bench.budget).items() if key not in free}
+    found: dict[str, Any] = plain(
+        {
+            "data": str(data),
+            "labels": labels,
+            "encoder": bench.encoder,
+            "temperature": bench.temperature,
+            "lr": bench.lr,
+            "image_shape": bench.loaded.train.shape,
+            "n_train": len(bench.loaded.train),
+            "n_test": len(bench.loaded.test),
+            "precision": bench.precision,
+            **limits,
+        }
+    )
+    return found
 
 
 def _open(out: Path, settings: dict[str, Any]) -> Path:
-    """The study's folder; refuses one that holds another study or anything else."""
+    """The study's folder; refuses one that holds another study or anything else.
+
+    Raises:
+        UserError: with the settings that differ.
+    """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file. Name a folder.")
     before = out / "settings.json"
@@ -284,79 +208,84 @@ def _open(out: Path, settings: dict[str, Any]) -> Path:
     return out
 
 
-def _say(
-    echo: Callable[[str], None],
-    loaded: data_room.Loaded,
-    jobs: Sequence[Job],
-    spend: Budget,
-    notes: Sequence[str],
-) -> None:
-    shape = "x".join(str(side) for side in loaded.train.shape)
-    classes = f"{len(loaded.train.classes)} classes" if loaded.train.classes else "no labels"
-    echo(f"data: {loaded.name}, {len(loaded.train)} + {len(loaded.test)} held-out images, {shape}, {classes}")
-    echo(
-        f"plan: {len(jobs)} runs ({spend.seeds} seeds), {spend.steps} steps of {spend.batch_size} "
-        f"images each, K = {spend.candidates}"
-    )
-    for note in notes:
-        echo(f"note: {note}")
-
-
-def _draw_examples(folder: Path, jobs: Sequence[Job], loaded: data_room.Loaded) -> None:
+def _draw_examples(folder: Path, jobs: Sequence[Job], loaded: Loaded) -> None:
     """A strip of example pairs a candidate."""
-    index = torch.arange(min(8, len(loaded.test)))
+    index = torch.arange(min(SHOWN, len(loaded.test)))
     images = loaded.test.images(index)
     for job in jobs:
         path = report.strip_path(folder, job.candidate)
-        if job.kind != "candidate" or job.seed or path.exists():
+        if job.kind == "baseline" or job.seed or path.exists():
             continue
         recipe, others = Recipe.from_dict(job.recipe), None
-        if recipe.partners:
+        if recipe.partners and isinstance(loaded.test, Images):
             generator = torch.Generator().manual_seed(0)
-            others = loaded.test.images(loaded.test.partners(index, recipe.partners, generator))  # type: ignore[attr-defined]
+            others = loaded.test.images(loaded.test.partners(index, recipe.partners, generator))
         picture = strip(recipe.build(loaded.train.shape), images, len(images), partners=others)
-        write_atomic(path, lambda p, picture=picture: picture.save(p, format="PNG"))
+        write_atomic(path, lambda p, picture=picture: picture.save(p, format="PNG"))  # type: ignore[misc]
 
 
-def _recommended(conclusion: Conclusion, jobs: Sequence[Job], folder: Path) -> Recipe | None:
-    job = next((j for j in jobs if j.candidate == conclusion.recommended), None)
-    if job is None:
-        return None
-    recipe = Recipe.from_dict(job.recipe)
-    recipe.save(folder / "recipe.yaml")
-    return recipe
+def _command(given: dict[str, Any]) -> str:
+    """The command line that runs this again: what differs from the defaults."""
+    words = ["goodviews", "choose"]
+    for name, parameter in inspect.signature(choose).parameters.items():
+        value = given[name]
+        if name == "echo" or (value == parameter.default and name != "data"):
+            continue
+        value = ",".join(value) if isinstance(value, list | tuple) else str(value)
+        words += [f"--{name.replace('_', '-')}", shlex.quote(value)]
+    return " ".join(words)
 
 
-def _write_study(
-    folder: Path,
-    conclusion: Conclusion,
-    loaded: data_room.Loaded,
-    settings: dict[str, Any],
-    arguments: dict[str, Any],
-    spend: Budget,
-    budget: str,
-    h_y: float | None,
-    recipe: Recipe | None,
-) -> None:
-    words = [f"--{k} {shlex.quote(str(v))}" for k, v in arguments.items() if v is not None]
-    task = f"{len(loaded.train.classes)} classes" if h_y is not None else "no labels"
-    write_json(
-        folder / "study.json",
-        {
-            "question": f"Which views are good for {loaded.name} ({task})?",
-            "answer": conclusion.answer,
-            "verdicts": conclusion.verdicts,
-            "rule": RULE,
-            "command": "goodviews choose " + " ".join(words),
-            "recipe_text": (folder / "recipe.yaml").read_text() if recipe else "",
-            "seeds": spend.seeds,
-            "budget": budget,
-            "K": spend.candidates,
-            "label_entropy": h_y,
-            "labelled": h_y is not None,
-            "data": loaded.report,
-            "environment": environment(),
-            "settings": settings,
-            "summary": conclusion.summary,
-        },
+def _concluded(
+    rows: list[Row], jobs: Sequence[Job], bench: Bench, folder: Path, command: str, budget: str
+) -> Study:
+    """Conclude, and write recipe.yaml, study.json and the page."""
+    loaded, labels = bench.loaded, bench.loaded.test.labels
+    h_y = label_entropy(labels) if bench.labelled and labels is not None else None
+    conclusion = conclude(rows, h_y)
+    recipe = next(
+        (Recipe.from_dict(j.recipe) for j in jobs if j.candidate == conclusion.recommended), None
     )
+    if recipe is not None:
+        recipe.save(folder / "recipe.yaml")
+    task = f"{len(loaded.train.classes)} classes" if bench.labelled else "no labels"
+    record = {
+        "question": f"Which views are good for {loaded.name} ({task})?",
+        "answer": conclusion.answer,
+        "verdicts": conclusion.verdicts,
+        "rule": RULE,
+        "command": command,
+        "recipe_text": (folder / "recipe.yaml").read_text("utf-8") if recipe else "",
+        "seeds": bench.budget.seeds,
+        "budget": budget,
+        "K": bench.budget.candidates,
+        "label_entropy": h_y,
+        "labelled": bench.labelled,
+        "data": loaded.report,
+        "environment": environment(),
+        "settings": read_json(folder / "settings.json"),
+        "summary": conclusion.summary,
+    }
+    write_json(folder / "study.json", record)
+    report.study_page(folder)
+    return Study(rows, conclusion, recipe, folder)
+
+
+def _tell(study: Study, data: object, echo: Callable[[str], None]) -> None:
+    """The table, the answer, and where things are.
+
+    Raises:
+        UserError: when no view could be measured.
+    """
+    found = study.conclusion
+    for line in ("", format_table(found.summary), "", found.answer):
+        echo(line)
+    for line in found.verdicts:
+        echo(f"- {line}")
+    failed = [r.error for r in study.rows if r.kind == "candidate" and r.status == "failed"]
+    if study.recipe is None:
+        raise UserError(f"choose: no view could be measured; the first failed with: {failed[0]}")
+    path = study.out / "recipe.yaml"
+    train = f"goodviews train simclr --data {shlex.quote(str(data))} --views {path}"
+    echo(f"recipe: {path}  ({train})")
+    echo(f"page:   {study.out / 'report.html'}")

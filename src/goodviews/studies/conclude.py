@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from goodviews.information import Regime, regimes
 from goodviews.interfaces import Row
@@ -104,8 +103,8 @@ def _answer(best: Summary, summary: Sequence[Summary]) -> str:
 def _answer_without_labels(best: Summary) -> str:
     return (
         "There are no labels, so no sweet spot can be named: which information is good depends on "
-        f"the task. By RankMe alone (effective rank {best['rankme']:.1f}) {best['candidate']} comes "
-        "first; give some labels (--labels) to choose views for a task."
+        f"the task. By RankMe alone (effective rank {best['rankme']:.1f}) {best['candidate']} "
+        "comes first; give some labels (--labels) to choose views for a task."
     )
 
 

@@ -114,4 +114,6 @@ def _line(row: Row) -> str:
 def _remaining(seconds: float) -> str:
     if seconds < 1:
         return ""
-    return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+    return (
+        f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+    )

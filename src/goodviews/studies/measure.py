@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from goodviews import methods
@@ -14,6 +12,7 @@ from goodviews.data import Loaded, loader
 from goodviews.estimators.neural import heldout_information
 from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.geometry import alignment, rankme, uniformity
+from goodviews.evaluation.online import projections
 from goodviews.evaluation.probes import knn_probe, linear_probe
 from goodviews.evaluation.task import subset
 from goodviews.interfaces import ImageSource, Row
@@ -88,27 +87,22 @@ class Bench:
         k = min(self.budget.candidates, len(test), len(seen))
         held_out, train = (
             heldout_information(
-                method, source, candidates=k, pairs=4096, seed=job.seed, partners=partners, split=split
+                method,
+                source,
+                candidates=k,
+                pairs=4096,
+                seed=job.seed,
+                partners=partners,
+                split=split,
             )
             for source, split in ((test, "held-out"), (seen, "train"))
         )
         row.nats, row.nats_stderr = held_out.nats, held_out.stderr
         row.null, row.candidates, row.nats_train = held_out.null, k, train.nats
         if partners:
-            row.true_nats = test.shared_information(partners)  # type: ignore[attr-defined]
-        row.alignment = self._alignment(method, partners, job.seed)
-
-    @torch.inference_mode()
-    def _alignment(
-        self, method: methods.Contrastive, partners: Sequence[str] | None, seed: int
-    ) -> float:
-        source = draw(self.loaded.test, 512, seed=seed)
-        generator = torch.Generator().manual_seed(seed)
-        images, others = source.images(torch.arange(len(source))), None
-        if partners:
-            index = source.partners(torch.arange(len(source)), partners, generator)  # type: ignore[attr-defined]
-            others = source.images(index)
-        return alignment(*method.eval().project(*method.views(images, generator, others)))
+            row.true_nats = test.shared_information(partners)  # type: ignore[union-attr]
+        z1, z2 = projections(method, draw(test, 512, job.seed), seed=job.seed, partners=partners)
+        row.alignment = alignment(z1, z2)
 
     def _representation(self, method: methods.Contrastive, row: Row) -> None:
         probe_train, test = self._probe_sets()
@@ -132,7 +126,13 @@ class Bench:
         return train, self.loaded.test
 
     def _probes(
-        self, row: Row, train_x: Tensor, train: ImageSource, test_x: Tensor, test: ImageSource, distance: str
+        self,
+        row: Row,
+        train_x: Tensor,
+        train: ImageSource,
+        test_x: Tensor,
+        test: ImageSource,
+        distance: str,
     ) -> None:
         assert train.labels is not None and test.labels is not None
         y, test_y = train.labels, test.labels

@@ -1,0 +1,126 @@
+"""What a study will run: which families and values suit the data, and what each run may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from goodviews.data import Loaded
+from goodviews.interfaces import UserError, check_name
+from goodviews.studies.budgets import Budget
+from goodviews.studies.conclude import RAW, UNTRAINED
+from goodviews.studies.folder import plain
+from goodviews.studies.grid import Job
+from goodviews.views import FAMILIES, Recipe, recipe_warnings
+
+LEAST = {"seeds": 1, "steps": 1, "batch_size": 2, "max_images": 8}
+"""The smallest value of what a user may set himself."""
+
+
+def spend(budget: Budget, given: dict[str, int | None]) -> Budget:
+    """The budget with the user's own numbers in their places.
+
+    Raises:
+        UserError: for a number too small to work.
+    """
+    ours: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, value in ours.items():
+        if value < LEAST[name]:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag}: {value} is too few. Use at least {LEAST[name]}.")
+    return replace(budget, **ours)
+
+
+def fitting(budget: Budget, loaded: Loaded) -> Budget:
+    """The budget with batch, K and probes no larger than the data allow.
+
+    Raises:
+        UserError: for fewer images than any study needs.
+    """
+    n_train, n_test = len(loaded.train), len(loaded.test)
+    if n_train < 8 or n_test < 4:
+        raise UserError(
+            f"--data: {n_train} training and {n_test} held-out images are too few to choose views. "
+            "Use at least 8 and 4 (better some hundreds)."
+        )
+    return replace(
+        budget,
+        batch_size=min(budget.batch_size, n_train),
+        candidates=min(budget.candidates, n_test, n_train),
+        probe_images=min(budget.probe_images, n_train),
+    )
+
+
+def family_names(families: str | Sequence[str] | None) -> list[str] | None:
+    """The families asked for, checked; entries may carry values: "crop-scale=0.1:0.2".
+
+    Raises:
+        UserError: for an unknown family or an empty list.
+    """
+    if families is None:
+        return None
+    entries = families.split(",") if isinstance(families, str) else families
+    names = [name.strip() for name in entries if name.strip()]
+    for name in names:
+        check_name("--families", name.partition("=")[0].replace("_", "-"), FAMILIES)
+    if not names:
+        raise UserError(f"--families: none given. Known: {', '.join(FAMILIES)}.")
+    return names
+
+
+def plan(
+    loaded: Loaded, names: Sequence[str] | None, budget: Budget, base: Recipe | None
+) -> tuple[list[Job], list[str]]:
+    """The jobs of a study, seed by seed, and notes about what was left out.
+
+    Raises:
+        UserError: when no family suits the data.
+    """
+    factors = list(loaded.train.factors)
+    own = ["shared-factors"] if factors else []
+    candidates: dict[str, Job] = {}
+    notes: list[str] = []
+    for entry in names or [*own, *budget.families]:
+        found, reason = _candidates(entry, loaded, budget, base)
+        candidates |= {job.candidate: job for job in found}
+        notes += [f"left out: {reason}"] if reason else []
+    if not candidates:
+        raise UserError(f"--families: none suits these images ({'; '.join(notes)}).")
+    if base is not None:
+        notes += recipe_warnings(base, loaded.hints, loaded.train.shape)
+    none = plain(Recipe.load("none").to_dict())
+    baselines = [Job(name, 0, "baseline", recipe=none) for name in (RAW, UNTRAINED)]
+    jobs = [
+        replace(job, seed=seed)
+        for seed in range(budget.seeds)
+        for job in (*baselines, *candidates.values())
+    ]
+    return jobs, notes
+
+
+def _candidates(
+    entry: str, loaded: Loaded, budget: Budget, base: Recipe | None
+) -> tuple[list[Job], str | None]:
+    """One job a value of a family's dial, or the reason why the family does not suit."""
+    name, _, given = entry.partition("=")
+    family, shape = FAMILIES[name.replace("_", "-")], loaded.train.shape
+    factors = list(loaded.train.factors)
+    reason = family.applies(shape, loaded.hints, factors)
+    if reason:
+        return [], reason
+    values = [_number(text) for text in given.split(":") if text]
+    jobs = []
+    for value in values or family.values_for(shape, factors, budget.values):
+        recipe = family.recipe(value, shape, base, loaded.hints)
+        recipe.build(shape)  # a value that cannot work is refused before the first run
+        described = plain(recipe.to_dict())
+        jobs.append(Job(recipe.name, 0, "candidate", family.name, family.dial, value, described))
+    return jobs, None
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
