@@ -22,7 +22,7 @@ test: install ## lint, types, import contracts, tests, doctests and the README's
 	$(RUN)ruff check .
 	$(RUN)mypy
 	$(RUN)lint-imports
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n 2 --dist loadfile
 
 lint: install ## ruff, mypy and the import contracts only
 	$(RUN)ruff check .

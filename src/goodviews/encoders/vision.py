@@ -32,6 +32,7 @@ class ConvNet(nn.Module):
         width: w; the summary has 8w dimensions.
 
     Example:
+        >>> import torch
         >>> ConvNet(3)(torch.zeros(2, 3, 32, 32)).summary.shape
         torch.Size([2, 256])
     """
@@ -55,6 +56,7 @@ class ResidualBlock(nn.Module):
     """The basic block of ResNet: conv-BN-ReLU-conv-BN plus a shortcut, then ReLU.
 
     Example:
+        >>> import torch
         >>> ResidualBlock(8, 16, stride=2)(torch.zeros(1, 8, 4, 4)).shape
         torch.Size([1, 16, 2, 2])
     """
@@ -85,6 +87,7 @@ class SmallResNet(nn.Module):
         width: of the first stage; stages have w, 2w, 4w, 8w channels, the summary 8w dimensions.
 
     Example:
+        >>> import torch
         >>> SmallResNet(3)(torch.zeros(2, 3, 32, 32)).summary.shape
         torch.Size([2, 512])
     """
