@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from goodviews.data.images import Images
-from goodviews.evaluation.features import draw, evaluating, extract, pixels
+from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.maps import neighbours, pca_2d
 from goodviews.interfaces import UserError
+from goodviews.layers import evaluating
 
 
 class Net(nn.Module):

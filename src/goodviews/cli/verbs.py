@@ -63,8 +63,9 @@ def preview(options: Options) -> int:
     import torch
 
     from goodviews import data
+    from goodviews.files import write_atomic
     from goodviews.interfaces import UserError
-    from goodviews.studies.folder import disk_guard, write_atomic
+    from goodviews.studies.folder import disk_guard
     from goodviews.views import Recipe, recipe_warnings
     from goodviews.views.preview import contact_sheet
 

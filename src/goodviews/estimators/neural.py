@@ -10,8 +10,9 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
-from goodviews.evaluation.features import device_of, evaluating
+from goodviews.evaluation.features import device_of
 from goodviews.interfaces import Estimate, ImageSource, UserError, Views
+from goodviews.layers import evaluating
 
 
 class PairScorer(Protocol):

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from goodviews.interfaces import ImageSource, UserError
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put ``modules`` in eval mode and, afterwards, every submodule back as it was.
-
-    Example:
-        >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
-        >>> with evaluating(net):
-        ...     net.training
-        False
-        >>> net.training, net[1].training
-        (True, False)
-    """
-    before = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
+from goodviews.layers import evaluating
 
 
 def device_of(module: nn.Module) -> torch.device:

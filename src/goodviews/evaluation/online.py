@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from goodviews.evaluation.features import device_of, draw, evaluating, extract, labels_of
+from goodviews.evaluation.features import device_of, draw, extract, labels_of
 from goodviews.evaluation.geometry import alignment, embedding_std, rankme, uniformity
 from goodviews.evaluation.probes import knn_probe, linear_probe
 from goodviews.interfaces import ImageSource
+from goodviews.layers import evaluating
 
 
 class OnlineProbe:

@@ -6,9 +6,7 @@ import base64
 import io
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from goodviews.files import write_text
 from goodviews.interfaces import UserError
 from goodviews.report.palette import REGIME_KEYS, THEMES
 from goodviews.report.tables import number, percent
@@ -168,26 +167,18 @@ def write(path: Path, content: str) -> Path:
         UserError: The folder cannot be written.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write(Path(folder) / "report.html", "<p>").read_text()
         '<p>'
     """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        return write_text(path, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
             f"{path}: cannot be written ({reason}). Free some space or choose another folder."
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return path
 
 
 def read_json(path: Path) -> Json:

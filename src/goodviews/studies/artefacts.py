@@ -14,9 +14,10 @@ from torch.nn import functional
 from goodviews.evaluation.features import draw, extract
 from goodviews.evaluation.maps import neighbours, pca_2d
 from goodviews.evaluation.task import ProbeResult
+from goodviews.files import write_atomic
 from goodviews.interfaces import ImageSource
 from goodviews.methods import Contrastive
-from goodviews.studies.folder import write_atomic, write_json
+from goodviews.studies.folder import write_json
 from goodviews.studies.online import project
 from goodviews.views import BuiltViews
 from goodviews.views.preview import contact_sheet

@@ -15,6 +15,7 @@ from goodviews import data as data_room
 from goodviews import encoders, report
 from goodviews.data import Images, Loaded
 from goodviews.evaluation.task import label_entropy
+from goodviews.files import write_atomic
 from goodviews.information import RULE
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.report.tables import format_table
@@ -24,7 +25,6 @@ from goodviews.studies.folder import (
     environment,
     plain,
     read_json,
-    write_atomic,
     write_json,
 )
 from goodviews.studies.grid import Job, run_grid

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from goodviews.evaluation.features import extract
+from goodviews.files import write_atomic
 from goodviews.interfaces import ImageSource, UserError
 from goodviews.studies.evaluate import open_data
-from goodviews.studies.folder import disk_guard, write_atomic
+from goodviews.studies.folder import disk_guard
 from goodviews.studies.frozen import load, load_design
 from goodviews.training import resolve_accelerator
 

@@ -9,7 +9,7 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from goodviews.files import write_text
 from goodviews.interfaces import UserError
 
 PACKAGES = (
@@ -31,34 +32,6 @@ PACKAGES = (
     "timm",
 )
 """Packages whose versions a run records."""
-
-
-def write_atomic(path: Path | str, write: Callable[[Path], Any]) -> Path:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it: whole or not at all.
-
-    Args:
-        path: where the file shall be; its folder is made when missing.
-        write: called with the temporary path (same suffix as ``path``).
-
-    Returns:
-        ``path``.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = write_atomic(f"{folder}/a.txt", lambda p: p.write_text("all"))
-        ...     path.read_text(), len(list(path.parent.iterdir()))
-        ('all', 1)
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
@@ -81,11 +54,6 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     if value is None or isinstance(value, (bool, int, str)):
         return value
     return str(value)
-
-
-def write_text(path: Path | str, text: str) -> Path:
-    """Write ``text`` atomically."""
-    return write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path | str, value: Any) -> Path:  # noqa: ANN401

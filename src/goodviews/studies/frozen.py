@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from goodviews.evaluation.geometry import collapsed
+from goodviews.files import write_atomic
 from goodviews.interfaces import Shape, UserError, check_name
 from goodviews.methods import METHODS, Contrastive
-from goodviews.studies.folder import read_json, write_atomic, write_json
+from goodviews.studies.folder import read_json, write_json
 from goodviews.training.checkpoints import all_finite, load_weights
 from goodviews.training.precision import channels_last
 from goodviews.views import Recipe

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from goodviews.files import write_text
 from goodviews.interfaces import Row
 from goodviews.report.study import read_rows
-from goodviews.studies.folder import write_text
 
 
 @dataclass(frozen=True)

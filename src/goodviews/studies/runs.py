@@ -14,6 +14,7 @@ from goodviews import data as data_room
 from goodviews import report
 from goodviews.data import Loaded
 from goodviews.evaluation.features import draw
+from goodviews.files import write_atomic
 from goodviews.interfaces import Interrupted, UserError
 from goodviews.methods import Contrastive
 from goodviews.studies.arguments import config_of, log_names, what_is_trained, without_places
@@ -25,7 +26,6 @@ from goodviews.studies.folder import (
     environment,
     quoted,
     read_json,
-    write_atomic,
     write_json,
     write_yaml,
 )

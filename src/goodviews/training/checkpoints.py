@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor, nn
 
+from goodviews.files import write_atomic
 from goodviews.interfaces import UserError
 
 FORMAT = 1
@@ -46,20 +47,20 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: the disk is full or may not be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb", buffering=1 << 20) as file:
-            sink = _Sink(file)
-            torch.save(dict(state), cast(BinaryIO, sink))
-            if sink.error is not None:
-                raise sink.error
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_atomic(path, lambda part: _dump(state, part))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(_why(error, path)) from error
+
+
+def _dump(state: Mapping[str, Any], path: Path) -> None:
+    with open(path, "wb", buffering=1 << 20) as file:
+        sink = _Sink(file)
+        torch.save(dict(state), cast(BinaryIO, sink))
+        if sink.error is not None:
+            raise sink.error
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _why(error: OSError, path: Path) -> str:

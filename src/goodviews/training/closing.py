@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from goodviews.interfaces import UserError
 from goodviews.training.callbacks import nonfinite
 from goodviews.training.checkpoints import all_finite, save_checkpoint
-from goodviews.training.collapse import evaluating
+from goodviews.training.collapse import at_rest
 from goodviews.training.journal import Journal, MetricRow
 from goodviews.training.settings import TrainSettings
 from goodviews.training.signals import Interrupted, Signals
@@ -163,7 +163,7 @@ class Evaluation(Callback):
         if row is None:
             return
         if self._due():
-            with evaluating(method):
+            with at_rest(method):
                 for evaluator in self.evaluators:
                     with self.signals.immediate():
                         row.update(evaluator(method, self.journal.epoch - 1))

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from goodviews.interfaces import UserError
+from goodviews.layers import evaluating
 from goodviews.training.journal import Journal
 from goodviews.training.stream import AnyBatch, Outputs, images_of
 
@@ -65,7 +66,7 @@ class CollapseWatch(Callback):
     @staticmethod
     def measure(method: LightningModule, images: Tensor) -> tuple[float, float, float]:
         """Standard deviation, effective rank, and effective rank about the mean."""
-        with evaluating(method), torch.no_grad():
+        with at_rest(method), torch.no_grad():
             u = torch.nn.functional.normalize(method(images).float(), dim=1)
         std = float(u.std(0, correction=0).mean()) * math.sqrt(u.shape[1])
         return std, effective_rank(u), effective_rank(u - u.mean(0))
@@ -97,14 +98,8 @@ def effective_rank(rows: Tensor) -> float:
 
 
 @contextmanager
-def evaluating(method: LightningModule) -> Iterator[None]:
+def at_rest(method: LightningModule) -> Iterator[None]:
     """Eval mode and a fixed seed within; modes and random state as before after it."""
-    modes = {module: module.training for module in method.modules()}
-    method.eval()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(method), torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from goodviews.files import write_text
 from goodviews.interfaces import UserError
 
 COLUMNS = (
@@ -126,13 +126,9 @@ def write_rows(rows: list[MetricRow], path: Path) -> None:
     writer = csv.DictWriter(text, [*COLUMNS, *extra], lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text.getvalue())
-        os.replace(part, path)
+        write_text(path, text.getvalue())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(
             f"{path}: could not be written ({error.strerror}). Free some space."
         ) from error

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from goodviews.files import write_text
 from goodviews.interfaces import Shape, UserError
 from goodviews.views import geometric_ops, pixel_ops
 from goodviews.views.ops import Op
@@ -193,17 +192,8 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as YAML, atomically."""
-        path = Path(path)
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_text(path, text)
 
     def build(self, image_shape: Shape) -> BuiltViews:
         """The views for images of ``image_shape`` (c, h, w).

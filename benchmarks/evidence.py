@@ -1,0 +1,143 @@
+"""The long runs behind docs/results: goodviews commands, and tables written from their rows.
+
+    GOODVIEWS_DATA=/where/the/sets/are python benchmarks/evidence.py [NAME ...] [--out FOLDER]
+
+Each run resumes where it was. On two CPU cores: factors 5 minutes, cifar10-choose 45, cifar10-simclr
+(which trains on the views that cifar10-choose recommends) 20. Pictures need Debian's chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from goodviews.cli import main as goodviews
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+RUNS = {
+    "factors-digit": "choose --data factors --budget quick --out {out}",
+    "factors-background": "choose --data factors --labels background --families shared-factors "
+    "--budget quick --out {out}",
+    "factors-position": "choose --data factors --labels position --families shared-factors "
+    "--budget quick --out {out}",
+    "cifar10-choose": "choose --data {data}/cifar10 --families crop-scale,color-jitter "
+    "--budget standard --out {out}",
+    "cifar10-simclr": "train simclr --data {data}/cifar10 --views {recipe} --encoder convnet "
+    "--epochs 30 --lr 2e-3 --evaluate-every 5 --out {out}",
+}
+COLUMNS = (
+    ("I_NCE held out, nats", "nats", 1.0, 2),
+    ("I_NCE train", "nats_train", 1.0, 2),
+    ("null", "null", 1.0, 2),
+    ("linear %", "linear", 100.0, 1),
+    ("few labels %", "linear_few", 100.0, 1),
+    ("kNN %", "knn", 100.0, 1),
+    ("I(z;y) >=, nats", "label_nats", 1.0, 2),
+    ("RankMe", "rankme", 1.0, 1),
+)
+
+
+def number(entry: dict[str, Any], key: str, scale: float, digits: int) -> str:
+    """Mean +- standard deviation over seeds."""
+    if entry[key] is None:
+        return ""
+    text = f"{scale * entry[key]:.{digits}f}"
+    deviation = entry.get(f"{key}_sd")
+    return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"
+
+
+def head(name: str, command: str, environment: dict[str, Any]) -> list[str]:
+    """Title, command, date, machine."""
+    machine = f"{environment['cpus']} cores of {environment['processor']}"
+    facts = f"{machine}, {environment['device']}, torch {environment['packages']['torch']}"
+    return [f"# {name}", "", f"`{command}`", "", f"{date.today()}; {facts}", ""]
+
+
+def study_text(name: str, command: str, out: Path) -> str:
+    """A study as markdown."""
+    study = json.loads((out / "study.json").read_text("utf-8"))
+    lines = head(name, command, study["environment"])
+    lines += [f"**{study['question']}** {study['answer']}", ""]
+    lines += [f"- {line}" for line in study["verdicts"]]
+    k, seeds = study["K"], study["seeds"]
+    lines += ["", f"K = {k}, {seeds} seeds (0 to {seeds - 1}), mean ± standard deviation.", ""]
+    lines += ["| | " + " | ".join(title for title, *_ in COLUMNS) + " | exact I | regime |"]
+    lines += ["|---|" + "---:|" * (len(COLUMNS) + 1) + "---|"]
+    for entry in sorted(study["summary"], key=lambda e: (e["rank"] is None, e["rank"] or 0)):
+        cells = [number(entry, *column) for _, *column in COLUMNS]
+        exact = "" if entry["true_nats"] is None else f"{entry['true_nats']:.2f}"
+        mark = " **recommended**" if entry["recommended"] else ""
+        lines.append(
+            f"| {entry['candidate']}{mark} | {' | '.join(cells)} | {exact} | {entry['regime'] or ''} |"
+        )
+    lines += ["", f"![accuracy against information]({name}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def run_text(name: str, command: str, out: Path) -> str:
+    """A training run as markdown."""
+    probes = json.loads((out / "probes.json").read_text("utf-8"))
+    environment = json.loads((out / "environment.json").read_text("utf-8"))
+    lines = head(name, command, environment)
+    lines += [probes["verdict"], "", "| | linear % [95 %] | kNN % [95 %] |", "|---|---:|---:|"]
+    for row in probes["rows"]:
+        cells = [
+            f"{100 * row[p]:.1f} [{100 * row[f'{p}_lo']:.1f}, {100 * row[f'{p}_hi']:.1f}]"
+            for p in ("linear", "knn")
+        ]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    lines += ["", "```", (out / "metrics.csv").read_text("utf-8").strip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def picture(page: Path, target: Path) -> None:
+    """The top of a study's page, question to figure, as PNG."""
+    browser_path = shutil.which("chromium")
+    if browser_path is None:
+        print("no chromium: no picture", file=sys.stderr)
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        view = browser.new_page(viewport={"width": 1180, "height": 1240}, color_scheme="light")
+        view.goto(page.resolve().as_uri())
+        view.wait_for_selector(".scatterlayer .trace")
+        view.screenshot(path=target)
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*", choices=[[], *RUNS], help="runs (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where the runs are kept")
+    given = parser.parse_args()
+    data = os.environ.get("GOODVIEWS_DATA", "data")
+    for name in given.names or RUNS:
+        out = given.out / name
+        recipe = given.out / "cifar10-choose" / "recipe.yaml"
+        command = RUNS[name].format(data=data, out=out, recipe=recipe)
+        resume = " --resume" if name == "cifar10-simclr" and out.exists() else ""
+        if goodviews(shlex.split(command + resume)) != 0:
+            sys.exit(1)
+        shown = "goodviews " + RUNS[name].format(data="$GOODVIEWS_DATA", out="OUT", recipe="RECIPE")
+        if (out / "study.json").exists():
+            text = study_text(name, shown, out)
+            picture(out / "report.html", RESULTS / f"{name}.png")
+            shutil.copy(out / "rows.jsonl", RESULTS / f"{name}.rows.jsonl")
+        else:
+            text = run_text(name, shown, out)
+        (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
