@@ -214,7 +214,7 @@ TRAIN = Verb(
         ),
         _SEED,
         *_DEVICE,
-        _train("devices", int, 1, "how many devices", "DEVICES"),
+        _train("devices", int, 1, "how many devices (this version: 1)", "DEVICES"),
         _train("compile", bool, False, "torch.compile the encoders", ""),
         _train("workers", int | Literal["auto"], "auto", "data loading processes", "PROCESSES"),
         _train("on_collapse", Literal["warn", "stop"], "warn", "when embeddings collapse", ""),

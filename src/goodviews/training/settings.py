@@ -50,7 +50,7 @@ class TrainSettings:
     device: str = "auto"
     """auto, cpu, cuda (gpu) or mps."""
     devices: int = 1
-    """How many devices."""
+    """How many devices; this version trains on one."""
     seed: int = 0
     """Seed of data order, views and weights."""
     workers: int = 0
@@ -79,7 +79,12 @@ class TrainSettings:
             (not 0 <= self.momentum < 1, "momentum", self.momentum, "Use 0 <= momentum < 1."),
             (self.warmup_epochs < 0, "warmup-epochs", self.warmup_epochs, "Use 0 or more."),
             (self.clip is not None and self.clip <= 0, "clip", self.clip, "Use for example 1."),
-            (self.devices < 1, "devices", self.devices, "Use 1 or more."),
+            (
+                self.devices != 1,
+                "devices",
+                self.devices,
+                "This version trains on one device. Use 1.",
+            ),
             (self.workers < 0, "workers", self.workers, "Use 0 or more."),
             (self.save_every < 0, "save-every", self.save_every, "Use 0 or more steps."),
             (self.evaluate_every < 0, "evaluate-every", self.evaluate_every, "Use 0 or more."),
