@@ -177,7 +177,7 @@ class _Training:
     """The steps of one call of :func:`train`."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.echo: Echo = given.pop("echo") if _leader() else (lambda line: None)
+        self.echo: Echo = given.pop("echo")
         self.resume: bool = given.pop("resume")
         self.out = None if given["out"] is None else Path(given["out"])
         self.given = given
@@ -232,8 +232,6 @@ class _Training:
         if self.out is None:
             if self.resume:
                 raise UserError("--resume: there is no folder to go on with. Give --out.")
-            return
-        if not _leader():
             return
         check_out(self.out, resume=self.resume)
         if not self.resume:
@@ -295,7 +293,7 @@ class _Training:
 
     def _open_folder(self, loaded: Loaded, settings: TrainSettings) -> None:
         """Write what is known before the first step."""
-        if self.out is None or not _leader() or self._has_checkpoint():
+        if self.out is None or self._has_checkpoint():
             return
         write_json(self.out / "data_report.json", loaded.report)
         write_yaml(self.out / "config.yaml", self.config)
@@ -322,8 +320,6 @@ class _Training:
         metrics: list[dict[str, Any]] = [dict(row) for row in result.history]
         method.eval().requires_grad_(False)
         run = Run(self.out, method, metrics)
-        if not _leader():
-            return run
         sample = embedding_sample(method, loaded.train)
         if self.out is None:
             refuse_useless(method, sample, "train")
@@ -388,8 +384,3 @@ def data_lines(loaded: Loaded, out: Path | None) -> list[str]:
         parts.append(f"{len(skipped)} files skipped{where}")
     lines = [f"data: {loaded.name}: {', '.join(parts)}"]
     return lines + [f"warning: {line}" for line in found.get("warnings", ())]
-
-
-def _leader() -> bool:
-    """Whether this process writes and talks: the first of those a launcher started."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
