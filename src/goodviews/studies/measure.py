@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from goodviews import methods
-from goodviews.data import Loaded, loader
+from goodviews.data import Images, Loaded, loader
 from goodviews.estimators.neural import heldout_information
 from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.geometry import alignment, rankme, uniformity
@@ -19,8 +19,7 @@ from goodviews.interfaces import ImageSource, Row
 from goodviews.studies.budgets import Budget
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.grid import Job
-from goodviews.training.fit import fit
-from goodviews.training.settings import TrainSettings
+from goodviews.training import TrainSettings, fit, resolve_accelerator
 from goodviews.views import Recipe
 
 
@@ -45,6 +44,7 @@ class Bench:
         row = job.row()
         if job.candidate != UNTRAINED:
             self._train(method, job, row)
+            method.to(resolve_accelerator(self.device))
             self._information(method, job, row)
         self._representation(method, row)
         return row
@@ -63,6 +63,7 @@ class Bench:
             budget.batch_size,
             seed=job.seed,
             partners=Recipe.from_dict(job.recipe).partners,
+            workers=0 if isinstance(self.loaded.train, Images) else 2,
         )
         settings = TrainSettings(
             steps=budget.steps,
