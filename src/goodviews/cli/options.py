@@ -318,6 +318,14 @@ REPORT = Verb(
     required=("path",),
 )
 
+RUNS = Verb(
+    "runs",
+    "List the runs and studies below a folder, side by side.",
+    (Option("folder", str, ".", "where to look", "FOLDER", "data"),),
+    (("runs results/", "one line a run or study"),),
+    positional=("folder",),
+)
+
 KINDS = ("methods", "encoders", "views", "families", "critics", "bounds", "data")
 
 LIST = Verb(
@@ -346,7 +354,7 @@ PREVIEW = Verb(
 GROUPS = ("data", "views", "encoder", "training", "output")
 """Headings of the help, in this order."""
 
-VERBS = {v.name: v for v in (CHOOSE, TRAIN, EVALUATE, EMBED, REPORT, LIST, PREVIEW)}
+VERBS = {v.name: v for v in (CHOOSE, TRAIN, EVALUATE, EMBED, REPORT, RUNS, LIST, PREVIEW)}
 
 ALIASES = {
     "output_dir": "out",

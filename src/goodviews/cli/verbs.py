@@ -49,6 +49,14 @@ def report(options: Options) -> int:
     return 0
 
 
+def runs(options: Options) -> int:
+    """Print the runs and studies below a folder."""
+    from goodviews.studies.shelf import shelf, shelf_table
+
+    print(shelf_table(shelf(options["folder"])))
+    return 0
+
+
 def catalogue(options: Options) -> int:
     """Print a catalogue: one line an entry."""
     from goodviews.cli.catalogues import lines
@@ -100,6 +108,7 @@ RUN: dict[str, Callable[[Options], int]] = {
     "evaluate": evaluate,
     "embed": embed,
     "report": report,
+    "runs": runs,
     "list": catalogue,
     "views preview": preview,
 }
