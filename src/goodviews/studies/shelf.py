@@ -60,7 +60,7 @@ def _run(path: Path) -> dict[str, str]:
     config = yaml.safe_load((path / "config.yaml").read_text("utf-8")) or {}
     done = (path / "encoder.json").exists()
     table = _json(path / "probes.json").get("rows", [])
-    probes = next((row for row in table if row["name"] == "this run"), {})
+    probes: dict[str, Any] = next((row for row in table if row["name"] == "this run"), {})
     views = config.get("views")
     return _entry(
         path,
