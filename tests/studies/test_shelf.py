@@ -17,7 +17,7 @@ def test_runs_and_studies_are_listed_with_their_numbers(tmp_path):
     probes = {
         "rows": [{"name": "raw pixels", "linear": 0.1}, {"name": "this run", "linear": 0.625}]
     }
-    (run / "probes.json").write_text(json.dumps({"rows": rows}))
+    (run / "probes.json").write_text(json.dumps(probes))
     (broken / "config.yaml").write_text("method: infonce\n")
     (study / "rows.jsonl").write_text("")
     (study / "settings.json").write_text('{"data": "factors"}')
