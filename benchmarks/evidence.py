@@ -10,6 +10,7 @@ Pictures need Debian's chromium.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shlex
@@ -93,7 +94,22 @@ def run_text(name: str, command: str, out: Path) -> str:
             for p in ("linear", "knn")
         ]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
-    lines += ["", "```", (out / "metrics.csv").read_text("utf-8").strip(), "```"]
+    shown = (
+        "epoch",
+        "loss",
+        "nats",
+        "ceiling",
+        "null",
+        "knn",
+        "linear",
+        "rankme",
+        "images_per_second",
+    )
+    lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
+    with (out / "metrics.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            if line["linear"]:  # epochs with an online evaluation (held out)
+                lines.append("| " + " | ".join(f"{float(line[k]):.4g}" for k in shown) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -109,7 +125,7 @@ def picture(page: Path, target: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
         )
-        view = browser.new_page(viewport={"width": 1180, "height": 1240}, color_scheme="light")
+        view = browser.new_page(viewport={"width": 1180, "height": 1420}, color_scheme="light")
         view.goto(page.resolve().as_uri())
         view.wait_for_selector(".scatterlayer .trace")
         view.screenshot(path=target)
@@ -133,7 +149,8 @@ def main() -> None:
         if (out / "study.json").exists():
             text = study_text(name, shown, out)
             picture(out / "report.html", RESULTS / f"{name}.png")
-            shutil.copy(out / "rows.jsonl", RESULTS / f"{name}.rows.jsonl")
+            rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
+            (RESULTS / f"{name}.rows.jsonl").write_text(rows, encoding="utf-8")
         else:
             text = run_text(name, shown, out)
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
