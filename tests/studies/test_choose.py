@@ -114,6 +114,16 @@ def test_an_optimum_at_the_end_of_the_dial_is_said():
     assert any("an end of the sweep" in line for line in conclude(rows, 2.3).verdicts)
 
 
+def test_the_end_of_what_a_dial_can_do_is_no_end_of_the_sweep():
+    rows = [
+        row(f"crop-scale={value}", seed, value, value, value=value)
+        for value in (0.2, 0.5, 1.0)
+        for seed in range(2)
+    ]
+    lines = conclude(rows, 2.3).verdicts
+    assert "crop-scale: best at d 1." in lines
+
+
 def test_saturated_and_leaking_candidates_are_named():
     rows = [row("a", s, 5.5, 0.5) for s in range(2)] + [row("b", s, 1.0, 0.4) for s in range(2)]
     rows[0].null = rows[1].null = 0.3

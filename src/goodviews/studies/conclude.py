@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from goodviews.information import Regime, regimes
 from goodviews.interfaces import Row
 from goodviews.report.tables import Summary, summarise
+from goodviews.views import FAMILIES
 
 RAW, UNTRAINED = "raw pixels", "untrained network"
 
@@ -160,10 +161,16 @@ def _edges(ranked: Sequence[Summary], labelled: bool) -> list[str]:
         if len(numbers) < 3 or not isinstance(top["value"], int | float):
             continue
         line = f"{family}: best at {top['dial']} {top['value']:g}"
-        if top["value"] in (min(numbers), max(numbers)):
+        if top["value"] in (min(numbers), max(numbers)) and not _is_limit(family, top["value"]):
             line += " (an end of the sweep: the optimum may lie beyond)"
         out.append(line + ".")
     return out
+
+
+def _is_limit(family: str, value: float) -> bool:
+    """Whether a dial cannot be turned further: nothing is changed, or a whole fraction."""
+    known = FAMILIES.get(family)
+    return value == 0 or (known is not None and known.unit == "fraction" and value == 1)
 
 
 def _ceilings(ranked: Sequence[Summary]) -> list[str]:
