@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import the part that holds ``name`` when it is first asked for."""
     if name not in _PLACES:
         raise AttributeError(f"module 'goodviews' has no attribute {name!r}")

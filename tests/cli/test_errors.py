@@ -62,7 +62,7 @@ def untouched(out: Path) -> None:
 def train(goodviews: Command, photos: Path, tmp_path: Path, quickly: Quickly) -> Iterator[Any]:
     """`goodviews train` on the photos with more options; afterwards nothing may be exported."""
 
-    def run(*words: object) -> Any:  # noqa: ANN401
+    def run(*words: object) -> Any:
         out = tmp_path / "out"
         return goodviews("train", "--data", photos, "--out", out, *quickly, *words)
 
@@ -70,7 +70,7 @@ def train(goodviews: Command, photos: Path, tmp_path: Path, quickly: Quickly) ->
     untouched(tmp_path / "out")
 
 
-def _npz(path: Path, **arrays: Any) -> Path:  # noqa: ANN401
+def _npz(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
 

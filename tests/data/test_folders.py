@@ -240,7 +240,7 @@ def test_labels_stay_with_their_images_when_files_are_skipped(tmp_path: Path) ->
         (lambda root: (root / "a.png").touch() or (root / "b.png").touch() or root, "unreadable"),
     ],
 )
-def test_what_is_no_data_set_is_refused_in_one_line(tmp_path: Path, make, message) -> None:  # noqa: ANN001
+def test_what_is_no_data_set_is_refused_in_one_line(tmp_path: Path, make, message) -> None:
     with pytest.raises(UserError, match=message) as caught:
         load(make(tmp_path))
     assert "\n" not in str(caught.value) and str(caught.value).startswith("--data: ")

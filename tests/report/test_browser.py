@@ -19,7 +19,7 @@ LAPTOP = {"viewport": {"width": 1366, "height": 850}}
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:  # noqa: ANN401
+def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
     """The page, drawn; on leaving, no error was logged and nothing was asked of the network."""
     complaints: list[str] = []
     context = browser.new_context(**(options or LAPTOP))

@@ -237,7 +237,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return loaded.train.pixels.permute(0, 2, 3, 1).numpy(), loaded.train.labels.numpy()
 
 
-def encoder(**given: Any) -> ViewEncoder:  # noqa: ANN401
+def encoder(**given: Any) -> ViewEncoder:
     """A small one."""
     return ViewEncoder("none", "mlp", steps=3, batch_size=32, device="cpu", **given)
 

@@ -28,7 +28,7 @@ def quiet(line: str) -> None:
     """Print nothing."""
 
 
-def read(out: Path, name: str) -> Any:  # noqa: ANN401
+def read(out: Path, name: str) -> Any:
     """A JSON file of a run."""
     return json.loads((out / name).read_text())
 

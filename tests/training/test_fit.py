@@ -22,7 +22,7 @@ from goodviews.training import FitResult, TrainSettings, fit, load_checkpoint
 from goodviews.training.journal import COLUMNS, read_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny import Loader, Tiny  # noqa: E402
+from tiny import Loader, Tiny
 
 SETTINGS = TrainSettings(epochs=3, batch_size=6, log=("csv",), precision="32")
 TIMINGS = {"images_per_second", "data_wait", "memory_gb", "seconds"}

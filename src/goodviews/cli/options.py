@@ -72,7 +72,7 @@ _IMAGE_SIZE = Option(
 def _data(default: str | None, meaning: str, *, sized: bool = True) -> tuple[Option, ...]:
     """Where images come from; ``sized``: they may be resized (a run knows its own size)."""
 
-    def make(name: str, kind: Any, value: Any, text: str, unit: str) -> Option:  # noqa: ANN401
+    def make(name: str, kind: Any, value: Any, text: str, unit: str) -> Option:
         return Option(name, kind, value, text, unit, "data")
 
     return (
@@ -128,8 +128,8 @@ def _encoder(default: str | None) -> Option:
 
 def _train(
     name: str,
-    kind: Any,  # noqa: ANN401
-    default: Any,  # noqa: ANN401
+    kind: Any,
+    default: Any,
     text: str,
     unit: str,
     above: float | None = None,

@@ -68,14 +68,12 @@ def catalogue(options: Options) -> int:
 
 def preview(options: Options) -> int:
     """Draw pairs of views into one picture; prints where, and what in the recipe conflicts."""
-    import torch
-
     from goodviews import data
     from goodviews.files import write_atomic
     from goodviews.interfaces import UserError
+    from goodviews.studies.artefacts import pair_sheet
     from goodviews.studies.folder import disk_guard
     from goodviews.views import Recipe, recipe_warnings
-    from goodviews.views.preview import contact_sheet
 
     out = Path(options.pop("out"))
     if out.suffix.lower() != ".png":
@@ -84,16 +82,7 @@ def preview(options: Options) -> int:
     n, seed = options.pop("n"), options["seed"]
     source = data.load(**options)
     views = recipe.build(source.train.shape)
-    generator = torch.Generator().manual_seed(seed)
-    index = torch.randperm(len(source.train), generator=generator)[:n]
-    partners = None
-    if recipe.partners:
-        if not isinstance(source.train, data.Images):
-            raise UserError(f"--views: {recipe.name} needs factors, which {source.name} lacks.")
-        other = source.train.partners(index, recipe.partners, generator)
-        partners = source.train.images(other)
-    images = source.train.images(index)
-    picture = contact_sheet(views, images, n=len(images), seed=seed, partners=partners)
+    picture = pair_sheet(views, source.train, recipe.partners, seed, n)
     with disk_guard(out):
         write_atomic(out, lambda path: picture.save(path, format="PNG"))
     for line in recipe_warnings(recipe, source.hints, source.train.shape):

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from goodviews.data.catalogue import did_you_mean
-from goodviews.interfaces import Shape, UserError
+from goodviews.interfaces import ImageSource, Shape, UserError
 
 Index = Sequence[int] | Tensor
 
@@ -161,3 +161,26 @@ class Images:
                 "Give every image a label, or pair by another factor."
             )
         return self.labels
+
+
+def partner_images(
+    source: ImageSource, index: Index, shared: Sequence[str] | None, generator: Generator
+) -> Tensor | None:
+    """Images that agree with those at ``index`` in the factors ``shared``; None without factors.
+
+    Raises:
+        UserError: the source knows no factors.
+
+    Example:
+        >>> some = Images(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "pairs",
+        ...               factors={"side": torch.tensor([0, 0])})
+        >>> partner_images(some, [0], ["side"], Generator()).shape
+        torch.Size([1, 3, 8, 8])
+    """
+    if shared is None:
+        return None
+    if not hasattr(source, "partners"):
+        raise UserError(
+            f"partners: {source.name} is streamed and knows no factors. Use images in memory."
+        )
+    return source.images(source.partners(index, shared, generator))

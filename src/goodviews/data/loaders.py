@@ -186,5 +186,5 @@ def _generator(*numbers: int) -> Generator:
     return Generator().manual_seed(int(seed))
 
 
-def _same(batch: Any) -> Any:  # noqa: ANN401 (torch wants it so)
+def _same(batch: Any) -> Any:
     return batch

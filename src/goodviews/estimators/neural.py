@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from goodviews.data.images import partner_images
 from goodviews.evaluation.features import device_of
 from goodviews.interfaces import Estimate, ImageSource, UserError, Views
 from goodviews.layers import evaluating
@@ -143,11 +144,8 @@ def _scores(
     draws: Generator,
 ) -> Tensor:
     images = source.images(index).to(draws.device)
-    others = None
-    if partners is not None:
-        places = source.partners(index, partners, generator)  # type: ignore[attr-defined]
-        others = source.images(places).to(draws.device)
-    v1, v2 = method.views(images, draws, others)
+    others = partner_images(source, index, partners, generator)
+    v1, v2 = method.views(images, draws, None if others is None else others.to(draws.device))
     scores = method.pair_scores(v1, v2).float().cpu().double()
     if not bool(torch.isfinite(scores).all()):
         raise UserError("scores: not finite. The network diverged: lower --lr, or train again.")

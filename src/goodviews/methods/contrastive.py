@@ -102,7 +102,7 @@ class Contrastive(lightning.LightningModule):
         self.log_dict({"loss": loss, "nats": nats, "ceiling": math.log(candidates)}, batch_size=n)
         return loss
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of ten)
+    def configure_optimizers(self) -> Any:
         """What ``make_optimizer`` returns, or AdamW with learning rate 1e-3."""
         if self.make_optimizer is not None:
             return self.make_optimizer(self)

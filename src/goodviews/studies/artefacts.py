@@ -11,14 +11,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from goodviews.data.images import partner_images
 from goodviews.evaluation.features import draw, extract
 from goodviews.evaluation.maps import neighbours, pca_2d
+from goodviews.evaluation.online import projections
 from goodviews.evaluation.task import ProbeResult
 from goodviews.files import write_atomic
 from goodviews.interfaces import ImageSource
 from goodviews.methods import Contrastive
 from goodviews.studies.folder import write_json
-from goodviews.studies.online import project
 from goodviews.views import BuiltViews
 from goodviews.views.preview import contact_sheet
 
@@ -52,7 +53,8 @@ def write_artefacts(
     z = extract(method, some)
     write_json(out / "embedding.json", _map(z, some))
     pairs = draw(test, PAIR_IMAGES, seed) if partners is None else test
-    write_json(out / "similarity.json", similarities(*project(method, pairs, partners, seed)))
+    z1, z2 = projections(method, pairs, seed=seed, partners=partners)
+    write_json(out / "similarity.json", similarities(z1, z2))
     sheet = neighbour_sheet(z, some)
     write_atomic(out / "neighbours.png", lambda path: sheet.save(path, format="PNG"))
     if linear is not None:
@@ -60,15 +62,17 @@ def write_artefacts(
 
 
 def pair_sheet(
-    views: BuiltViews, source: ImageSource, partners: tuple[str, ...] | None, seed: int = 0
+    views: BuiltViews,
+    source: ImageSource,
+    partners: tuple[str, ...] | None,
+    seed: int = 0,
+    n: int = PAIRS_SHOWN,
 ) -> Image.Image:
     """A contact sheet of view pairs of some images of ``source``, drawn by ``seed``."""
     generator = torch.Generator().manual_seed(seed)
-    index = torch.randperm(len(source), generator=generator)[:PAIRS_SHOWN]
-    others = None
-    if partners is not None:
-        others = source.images(source.partners(index, partners, generator))  # type: ignore[attr-defined]
-    return contact_sheet(views, source.images(index), PAIRS_SHOWN, seed, others)
+    index = torch.randperm(len(source), generator=generator)[:n]
+    others = partner_images(source, index, partners, generator)
+    return contact_sheet(views, source.images(index), len(index), seed, others)
 
 
 def _map(z: Tensor, source: ImageSource) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import torch
 
 from goodviews import data as data_room
 from goodviews import encoders, report
-from goodviews.data import Images, Loaded
+from goodviews.data import Loaded
+from goodviews.data.images import partner_images
 from goodviews.evaluation.task import label_entropy
 from goodviews.files import write_atomic
 from goodviews.information import RULE
@@ -216,10 +217,8 @@ def _draw_examples(folder: Path, jobs: Sequence[Job], loaded: Loaded) -> None:
         path = report.strip_path(folder, job.candidate)
         if job.kind == "baseline" or job.seed or path.exists():
             continue
-        recipe, others = Recipe.from_dict(job.recipe), None
-        if recipe.partners and isinstance(loaded.test, Images):
-            generator = torch.Generator().manual_seed(0)
-            others = loaded.test.images(loaded.test.partners(index, recipe.partners, generator))
+        recipe, generator = Recipe.from_dict(job.recipe), torch.Generator().manual_seed(0)
+        others = partner_images(loaded.test, index, recipe.partners, generator)
         picture = strip(recipe.build(loaded.train.shape), images, len(images), partners=others)
         write_atomic(path, lambda p, picture=picture: picture.save(p, format="PNG"))  # type: ignore[misc]
 

@@ -23,10 +23,10 @@ Columns = dict[str, np.ndarray]
 
 def embed(
     run: str | Path,
-    data: Any = None,  # noqa: ANN401 - a name, a path, an array, Images or Loaded
+    data: Any = None,
     out: str | Path = "embeddings.npz",
     *,
-    labels: Any = None,  # noqa: ANN401 - a CSV, a factor, or an array
+    labels: Any = None,
     max_images: int | None = None,
     data_root: str | Path | None = None,
     download: bool = False,

@@ -22,10 +22,10 @@ _DATA = ("data", "labels", "data_root", "strict", "test_fraction", "seed", "max_
 
 def evaluate(
     run: str | Path,
-    data: Any = None,  # noqa: ANN401 - a name, a path, an array, Images or Loaded
+    data: Any = None,
     *,
     probe: Literal["linear", "knn", "mlp", "finetune"] = "linear",
-    labels: Any = None,  # noqa: ANN401 - a CSV, a factor, or an array
+    labels: Any = None,
     labels_fraction: float | None = None,
     labels_per_class: int | None = None,
     draws: int = 3,
@@ -93,11 +93,11 @@ def evaluate(
 
 def open_data(
     run: Path,
-    data: Any,  # noqa: ANN401
+    data: Any,
     image_size: int,
     *,
     download: bool = False,
-    **given: Any,  # noqa: ANN401
+    **given: Any,
 ) -> Loaded:
     """Load ``data``, or the run's own, at the size its encoder was trained on.
 

@@ -34,7 +34,7 @@ PACKAGES = (
 """Packages whose versions a run records."""
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401
+def plain(value: Any) -> Any:
     """``value`` with tuples, paths, tensors and arrays as JSON's own types; not-a-number as None.
 
     Example:
@@ -56,17 +56,17 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     return str(value)
 
 
-def write_json(path: Path | str, value: Any) -> Path:  # noqa: ANN401
+def write_json(path: Path | str, value: Any) -> Path:
     """Write ``value`` as indented JSON, atomically; not-a-number becomes null."""
     return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
-def write_yaml(path: Path | str, value: Any) -> Path:  # noqa: ANN401
+def write_yaml(path: Path | str, value: Any) -> Path:
     """Write ``value`` as YAML in its own key order, atomically."""
     return write_text(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
 
 
-def read_json(path: Path | str) -> Any:  # noqa: ANN401
+def read_json(path: Path | str) -> Any:
     """The value in a JSON file.
 
     Raises:

@@ -94,7 +94,7 @@ def export(
     design: Design,
     out: Path,
     sample: torch.Tensor,
-    **facts: Any,  # noqa: ANN401
+    **facts: Any,
 ) -> Path:
     """Write encoder.safetensors and encoder.json, unless the encoder is of no use.
 

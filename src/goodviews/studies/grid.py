@@ -91,7 +91,7 @@ def _made(job: Job, measure: Callable[[Job], Row]) -> Row:
     began = time.perf_counter()
     try:
         row = measure(job)
-    except Exception as error:  # noqa: BLE001 (a failure is a row)
+    except Exception as error:
         row = job.row()
         row.status, row.error = "failed", f"{type(error).__name__}: {error}".splitlines()[0][:500]
     row.seconds = time.perf_counter() - began

@@ -6,21 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from lightning import LightningModule
-from torch import Generator, Tensor
 
 from goodviews.estimators.neural import heldout_information
-from goodviews.evaluation.features import device_of, draw, extract
-from goodviews.evaluation.geometry import alignment, uniformity
-from goodviews.evaluation.probes import knn_probe, linear_probe
+from goodviews.evaluation.features import draw
+from goodviews.evaluation.online import OnlineProbe, RankMeEvaluator
 from goodviews.interfaces import ImageSource
 from goodviews.methods import Contrastive
 
 CANDIDATES = 256
 """K of held-out I_NCE, where there are as many held-out images."""
-PROBE_TRAIN, PROBE_TEST = 2000, 1000
-"""The most images an online probe is fitted on, and is read on."""
 
 Measured = Mapping[str, float]
 Evaluator = Callable[[LightningModule, int], Measured]
@@ -71,66 +66,11 @@ class Information:
         }
 
 
-class Probes:
-    """kNN and linear probe on a fixed draw of at most 2,000 and 1,000 labelled images."""
-
-    def __init__(self, train: ImageSource, test: ImageSource, seed: int = 0) -> None:
-        """Draw the images once."""
-        self.train = draw(train, PROBE_TRAIN, seed, labelled=True)
-        self.test = draw(test, PROBE_TEST, seed, labelled=True)
-
-    def __call__(self, method: LightningModule, epoch: int) -> Measured:
-        """Accuracies, fractions in [0, 1]."""
-        assert self.train.labels is not None and self.test.labels is not None
-        known, asked = extract(method, self.train), extract(method, self.test)
-        data = (known, self.train.labels, asked, self.test.labels)
-        return {
-            "knn": knn_probe(*data).accuracy,
-            "linear": linear_probe(*data, penalty=0.01).accuracy,
-        }
-
-
-class Geometry:
-    """Alignment of positive pairs and uniformity, of projections of held-out images (no unit)."""
-
-    def __init__(
-        self, source: ImageSource, partners: tuple[str, ...] | None = None, seed: int = 0
-    ) -> None:
-        """Draw the images once."""
-        self.source, self.partners, self.seed = draw(source, 512, seed), partners, seed
-
-    def __call__(self, method: LightningModule, epoch: int) -> Measured:
-        """The same pairs every epoch."""
-        assert isinstance(method, Contrastive)
-        z1, z2 = project(method, self.source, self.partners, self.seed)
-        return {"alignment": alignment(z1, z2), "uniformity": uniformity(torch.cat([z1, z2]))}
-
-
-@torch.inference_mode()
-def project(
-    method: Contrastive, source: ImageSource, partners: tuple[str, ...] | None, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Projections (n, d) on the CPU of a view pair of every image of ``source``."""
-    device = device_of(method)
-    generator = Generator(device).manual_seed(seed)
-    index = torch.arange(len(source))
-    others = None
-    if partners is not None:
-        order = Generator().manual_seed(seed)
-        others = source.images(source.partners(index, partners, order))  # type: ignore[attr-defined]
-    pieces = []
-    for rows in index.split(256):
-        partner = None if others is None else others[rows].to(device)
-        pair = method.views(source.images(rows).to(device), generator, partner)
-        pieces.append(method.project(*pair))
-    z1, z2 = zip(*pieces, strict=True)
-    return torch.cat(z1).float().cpu(), torch.cat(z2).float().cpu()
-
-
 def labelled(*sources: ImageSource) -> bool:
     """Whether every source shows two labelled classes or more: what a probe needs.
 
     Example:
+        >>> import torch
         >>> from goodviews.data.images import Images
         >>> labelled(Images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), "bare"))
         False
@@ -144,7 +84,8 @@ def evaluators(
     """What a run measures each epoch: information, geometry, and probes where there are labels."""
     found: list[Evaluator] = []
     if len(test) >= 2:
-        found += [Information(train, test, partners, seed=seed), Geometry(test, partners, seed)]
+        shape = RankMeEvaluator(test, images=512, seed=seed, partners=partners)
+        found += [Information(train, test, partners, seed=seed), shape]
     if labelled(train, test):
-        found.append(Probes(train, test, seed))
+        found.append(OnlineProbe(train, test, seed=seed))
     return found

@@ -70,12 +70,12 @@ class Run:
 
 def train(
     method: str = "simclr",
-    data: Any = "factors",  # noqa: ANN401 - a name, a path, an array, Images or Loaded
+    data: Any = "factors",
     *,
     views: str | dict[str, Any] | Recipe = "simclr",
     encoder: str = "convnet",
     out: str | Path | None = None,
-    labels: Any = None,  # noqa: ANN401 - a CSV, a factor, "none", or an array
+    labels: Any = None,
     epochs: int = 10,
     steps: int | None = None,
     batch_size: int = 256,
@@ -100,7 +100,7 @@ def train(
     device: str = "auto",
     devices: int = 1,
     precision: str = "auto",
-    compile: bool = False,  # noqa: A002 - the flag's name
+    compile: bool = False,
     workers: int | Literal["auto"] = "auto",
     evaluate_every: int = 1,
     save_every: int = 0,

@@ -45,7 +45,7 @@ def shelf_table(entries: list[dict[str, str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _entry(path: Path, what: str, state: str, **known: Any) -> dict[str, str]:  # noqa: ANN401
+def _entry(path: Path, what: str, state: str, **known: Any) -> dict[str, str]:
     entry = dict.fromkeys(COLUMNS, "-") | {"folder": str(path), "what": what, "state": state}
     entry |= {name: str(value) for name, value in known.items() if value is not None}
     for name, key in (("linear", "linear %"), ("knn", "kNN %")):

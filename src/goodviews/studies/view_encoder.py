@@ -90,7 +90,7 @@ class ViewEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.out = out
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> ViewEncoder:  # noqa: ANN401, N803
+    def fit(self, X: Any, y: Any = None) -> ViewEncoder:
         """Train on the images X; y is ignored.
 
         Raises:
@@ -125,7 +125,7 @@ class ViewEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._n_features_out = extract(run.method, images.subset([0])).shape[1]
         return self
 
-    def transform(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
+    def transform(self, X: Any) -> np.ndarray:
         """The embeddings of the images X: float32, shape (n, D).
 
         Raises:
@@ -143,7 +143,7 @@ class ViewEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ).numpy()
         return found
 
-    def _images(self, X: Any) -> Images:  # noqa: ANN401, N803
+    def _images(self, X: Any) -> Images:
         if isinstance(X, Images):
             return X
         if isinstance(X, torch.Tensor):

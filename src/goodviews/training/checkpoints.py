@@ -25,7 +25,7 @@ class _Sink:
         self.file = file
         self.error: OSError | None = None
 
-    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever torch writes: bytes or a buffer
+    def write(self, data: Any) -> int:
         if self.error is None:
             try:
                 self.file.write(data)

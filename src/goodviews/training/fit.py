@@ -56,7 +56,7 @@ class FitResult:
 
 def fit(
     method: LightningModule,
-    loader: Any,  # noqa: ANN401 - any sized iterable of batches
+    loader: Any,
     settings: TrainSettings | None = None,
     out: str | Path | None = None,
     *,
@@ -110,7 +110,7 @@ class _Run:
     def __init__(
         self,
         method: LightningModule,
-        loader: Any,  # noqa: ANN401 - any sized iterable of batches
+        loader: Any,
         settings: TrainSettings,
         out: Path | None,
         config: Mapping[str, Any],
@@ -311,7 +311,7 @@ class _Run:
         )
 
 
-def plan(loader: Any, settings: TrainSettings) -> Journal:  # noqa: ANN401 - any sized iterable
+def plan(loader: Any, settings: TrainSettings) -> Journal:
     """How many steps a run takes.
 
     Raises:

@@ -24,7 +24,7 @@ class Stream:
     ``start`` is placed through them; any other is read from its beginning up to the place.
     """
 
-    def __init__(self, loader: Any, journal: Journal) -> None:  # noqa: ANN401 - any iterable
+    def __init__(self, loader: Any, journal: Journal) -> None:
         self.loader = loader
         self.journal = journal
 
@@ -54,7 +54,7 @@ class Stream:
         return batches
 
 
-def count_batches(loader: Any) -> int:  # noqa: ANN401 - any iterable with a length
+def count_batches(loader: Any) -> int:
     """Batches in a whole epoch of ``loader``."""
     sampler: Any = getattr(loader, "batch_sampler", None)
     if hasattr(sampler, "start"):

@@ -52,7 +52,7 @@ def _unknown(thing: str, name: object, known: Iterable[str]) -> UserError:
     return UserError(f"{thing}: {name!r} is unknown. {guess}Known: {', '.join(names)}.")
 
 
-def _make(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:  # noqa: ANN401
+def _make(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:
     """An op or split from ``name`` or ``{name: {key: value}}``."""
     if isinstance(entry, str):
         entry = {entry: {}}
