@@ -157,7 +157,7 @@ CHOOSE = Verb(
             "budget",
             Literal["quick", "standard", "thorough"],
             "standard",
-            "minutes, about half an hour a family, or a night on two CPU cores",
+            "minutes, about 20 minutes a family, or days, on two CPU cores",
             "",
         ),
         _train(
