@@ -147,6 +147,20 @@ def test_the_order_of_candidates_does_not_matter():
         ]
 
 
+def test_families_are_read_one_by_one():
+    """A family's own best is its sweet spot, though another family does better."""
+    nats = [[1.0, 1.1], [2.0, 2.1], [2.5, 2.6], [3.0, 3.1]]
+    accuracy = [[0.60, 0.61], [0.90, 0.91], [0.70, 0.71], [0.50, 0.51]]
+    assert regimes(nats, accuracy, ["a", "a", "b", "b"]) == [
+        Regime.MISSING,
+        Regime.SWEET_SPOT,
+        Regime.SWEET_SPOT,
+        Regime.EXCESS,
+    ]
+    with pytest.raises(ValueError, match="families"):
+        regimes(nats, accuracy, ["a"])
+
+
 def test_mismatched_measurements_are_refused():
     with pytest.raises(ValueError, match="same candidates"):
         regimes([[1.0]], [[1.0, 2.0]])

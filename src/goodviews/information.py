@@ -116,14 +116,16 @@ class Regime(StrEnum):
 
 
 RULE = (
-    "Let b be the candidate with the highest mean accuracy over seeds. A difference between two "
+    "Families are read one by one, since along one dial only the views change. Let b be the "
+    "candidate of a family with the highest mean accuracy over seeds. A difference between two "
     "candidates counts only if it exceeds t * s * sqrt(1/n1 + 1/n2), where s is the spread over "
-    "seeds pooled over all candidates, n the numbers of seeds, and t the one-sided 95 % point of "
-    "Student's t, corrected for the number of comparisons (Bonferroni). "
+    "seeds pooled over all candidates of the study, n the numbers of seeds, and t the one-sided "
+    "95 % point of Student's t, corrected for the number of comparisons in the family "
+    "(Bonferroni). "
     "A candidate that is less accurate than b by more than that is 'missing information' if its "
     "held-out I_NCE(v1;v2) is lower than b's by more than that, 'excess noise' if it is higher. "
-    "b is the 'sweet spot' if it beats at least one candidate. Everything else, and everything "
-    "when there is a single seed, is 'undecided'."
+    "b is the 'sweet spot' of its family if it beats at least one candidate. Everything else, and "
+    "everything when there is a single seed, is 'undecided'."
 )
 """The rule of :func:`regimes` in words, as printed on every page."""
 
@@ -181,6 +183,7 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread:
 def regimes(
     nats: Sequence[Sequence[float]],
     accuracy: Sequence[Sequence[float]],
+    families: Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> list[Regime]:
     """Decide each candidate's regime from repeated measurements, by :data:`RULE`.
@@ -188,6 +191,7 @@ def regimes(
     Args:
         nats: for each candidate its held-out I_NCE(v1;v2), one value a seed, in nats.
         accuracy: for each candidate its held-out accuracy, one value a seed.
+        families: for each candidate the family it is compared within; None makes them one.
         confidence: of each one-sided test, before the correction for several comparisons.
 
     Returns:
@@ -208,11 +212,31 @@ def regimes(
         raise ValueError(
             "nats and accuracy: need the same candidates and seeds, at least one each."
         )
-    if not nats:
-        return []
+    families = [""] * len(nats) if families is None else families
+    if len(families) != len(nats):
+        raise ValueError(f"families: {len(families)} names for {len(nats)} candidates.")
+    spreads = pooled_spread(nats), pooled_spread(accuracy)
+    found = [Regime.UNDECIDED] * len(nats)
+    for family in dict.fromkeys(families):
+        members = [i for i, name in enumerate(families) if name == family]
+        named = _within(
+            [nats[i] for i in members], [accuracy[i] for i in members], spreads, confidence
+        )
+        for i, regime in zip(members, named, strict=True):
+            found[i] = regime
+    return found
+
+
+def _within(
+    nats: Sequence[Sequence[float]],
+    accuracy: Sequence[Sequence[float]],
+    spreads: tuple[Spread, Spread],
+    confidence: float,
+) -> list[Regime]:
+    """The regimes of one family."""
     best = max(range(len(accuracy)), key=lambda i: fmean(accuracy[i]))
+    nats_spread, accuracy_spread = spreads
     comparisons = len(accuracy) - 1
-    accuracy_spread, nats_spread = pooled_spread(accuracy), pooled_spread(nats)
 
     def beats(i: int, j: int, values: Sequence[Sequence[float]], spread: Spread) -> bool:
         """Whether candidate i's mean is above j's by more than the spread explains."""

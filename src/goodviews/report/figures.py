@@ -340,7 +340,9 @@ def bands(points: Sequence[Mapping[str, Any]], low: float, high: float) -> dict[
 
 
 def _shade(plan: Figure, points: Sequence[Summary], low: float, high: float) -> None:
-    for regime, (start, end) in bands(points, low, high).items():
+    chosen = next((p["family"] for p in points if p.get("recommended")), None)
+    family = [p for p in points if chosen is None or p["family"] == chosen]
+    for regime, (start, end) in bands(family, low, high).items():
         key = REGIME_KEYS[regime]
         shape = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "x0": start, "x1": end}
         plan["shapes"].append(

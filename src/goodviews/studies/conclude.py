@@ -68,6 +68,7 @@ def _name_regimes(ranked: Sequence[Summary], rows: Sequence[Row]) -> None:
     found = regimes(
         [_values(rows, name, "nats") for name in names],
         [_values(rows, name, "linear") for name in names],
+        [entry["family"] for entry in ranked],
     )
     for entry, regime in zip(ranked, found, strict=True):
         entry["regime"] = str(regime)
@@ -94,7 +95,7 @@ def _answer(best: Summary, summary: Sequence[Summary]) -> str:
         f"Use {best['candidate']}: a linear probe on its encoder reaches {_with_spread(best)} on "
         f"held-out images ({seeds}; {' and '.join(over)}). "
     )
-    state = "" if best["regime"] == Regime.UNDECIDED else f", the {best['regime']} of this study"
+    state = "" if best["regime"] == Regime.UNDECIDED else f", the {best['regime']} of its family"
     return sentence + (
         f"Its views share {best['nats']:.2f} nats (held-out I_NCE, K = {best['K']}, ceiling "
         f"{math.log(best['K']):.2f}){state}."
@@ -127,13 +128,16 @@ def _ties(ranked: Sequence[Summary]) -> list[str]:
     best, tied = ranked[0], [e for e in ranked[1:] if e["regime"] == Regime.UNDECIDED]
     if best["regime"] == Regime.UNDECIDED:
         return [
-            "The seeds' spread does not separate the best candidate from any other: all regimes "
-            "are undecided. More --seeds or a larger --budget may decide."
+            "The seeds' spread does not separate the best candidate from the others of its family. "
+            "More --seeds or a larger --budget may decide."
         ]
     if not tied:
         return []
     names = ", ".join(e["candidate"] for e in tied[:6])
-    return [f"Undecided against the best (inside the seeds' spread or at equal I_NCE): {names}."]
+    return [
+        "Undecided against the best of their family (inside the seeds' spread, or at equal I_NCE): "
+        f"{names}."
+    ]
 
 
 def _baselines(ranked: Sequence[Summary], summary: Sequence[Summary]) -> list[str]:
