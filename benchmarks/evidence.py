@@ -3,8 +3,7 @@
     GOODVIEWS_DATA=/where/the/sets/are python benchmarks/evidence.py [NAME ...] [--out FOLDER]
 
 Each run resumes where it was. On two CPU cores: factors 5 minutes, cifar10-choose 45,
-cifar10-simclr (which trains on the views that cifar10-choose recommends) 20.
-Pictures need Debian's chromium.
+cifar10-simclr 20. Pictures need Debian's chromium.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from typing import Any
 from goodviews.cli import main as goodviews
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+RECIPE = Path(__file__).with_name("simclr-cifar10.yaml")
 RUNS = {
     "factors-digit": "choose --data factors --budget quick --out {out}",
     "cifar10-choose": "choose --data {data}/cifar10 --families crop-scale,color-jitter "
@@ -136,12 +136,14 @@ def main() -> None:
     data = os.environ.get("GOODVIEWS_DATA", "data")
     for name in given.names or RUNS:
         out = given.out / name
-        recipe = given.out / "cifar10-choose" / "recipe.yaml"
-        command = RUNS[name].format(data=data, out=out, recipe=recipe)
+        command = RUNS[name].format(data=data, out=out, recipe=RECIPE)
         resume = " --resume" if name == "cifar10-simclr" and out.exists() else ""
         if goodviews(shlex.split(command + resume)) != 0:
             sys.exit(1)
-        shown = "goodviews " + RUNS[name].format(data="$GOODVIEWS_DATA", out="OUT", recipe="RECIPE")
+        named = RUNS[name].format(
+            data="$GOODVIEWS_DATA", out="OUT", recipe=f"benchmarks/{RECIPE.name}"
+        )
+        shown = f"goodviews {named}"
         if (out / "study.json").exists():
             text = study_text(name, shown, out)
             picture(out / "report.html", RESULTS / f"{name}.png")
