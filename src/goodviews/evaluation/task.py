@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from goodviews import information
 from goodviews.evaluation.intervals import wilson
 from goodviews.interfaces import UserError
 
@@ -87,9 +88,7 @@ def label_entropy(labels: Tensor) -> float:
         >>> round(label_entropy(torch.tensor([0, 0, 1, 1, -1])), 4)
         0.6931
     """
-    counts = labels[labels >= 0].unique(return_counts=True)[1].double()
-    p = counts / counts.sum()
-    return float(-(p * p.log()).sum())
+    return information.label_entropy(labels[labels >= 0].cpu().numpy())
 
 
 def checked(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> Task:

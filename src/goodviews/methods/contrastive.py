@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import lightning
 import torch
@@ -45,7 +44,6 @@ class Contrastive(lightning.LightningModule):
         heads: as many projection heads.
         objective: module (z1, z2) -> (loss, nats) with a ``critic``.
         seed: of the views; each step draws from (seed, step).
-        make_optimizer: module -> what ``configure_optimizers`` returns; AdamW at 1e-3 if None.
     """
 
     def __init__(
@@ -55,14 +53,13 @@ class Contrastive(lightning.LightningModule):
         heads: Sequence[nn.Module],
         objective: nn.Module,
         seed: int = 0,
-        make_optimizer: Callable[[nn.Module], Any] | None = None,
     ) -> None:
         super().__init__()
         if len(view_encoders) != (1 if views.shared_encoder else 2):
             raise ValueError(f"view_encoders: got {len(view_encoders)} for these views.")
         self.views = views
         self.encoders, self.heads = nn.ModuleList(view_encoders), nn.ModuleList(heads)
-        self.objective, self.seed, self.make_optimizer = objective, seed, make_optimizer
+        self.objective, self.seed = objective, seed
 
     @property
     def critic(self) -> nn.Module:
@@ -102,10 +99,8 @@ class Contrastive(lightning.LightningModule):
         self.log_dict({"loss": loss, "nats": nats, "ceiling": math.log(candidates)}, batch_size=n)
         return loss
 
-    def configure_optimizers(self) -> Any:
-        """What ``make_optimizer`` returns, or AdamW with learning rate 1e-3."""
-        if self.make_optimizer is not None:
-            return self.make_optimizer(self)
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW with learning rate 1e-3; :func:`goodviews.training.fit` puts its own here."""
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=1e-4)
 
 

@@ -17,10 +17,11 @@ from goodviews.evaluation.intervals import paired_difference
 from goodviews.evaluation.probes import knn_probe, linear_probe, mlp_probe
 from goodviews.evaluation.task import ProbeResult, subset
 from goodviews.interfaces import ImageSource, check_name
+from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.frozen import Design
 
 PROBES = ("linear", "knn", "mlp", "finetune")
-PIXELS, UNTRAINED, RUN = "raw pixels", "untrained network", "this run"
+RUN = "this run"
 PIXEL_SIDE = 32
 """Larger images are brought down to this side for the raw-pixel row."""
 
@@ -87,7 +88,7 @@ class Rivals:
 
     def rows(self) -> list[tuple[str, nn.Module | None]]:
         """Name and network of each contender; None reads the pixels."""
-        return [(PIXELS, None), *((UNTRAINED, n) for n in self.untrained), (RUN, self.trained)]
+        return [(RAW, None), *((UNTRAINED, n) for n in self.untrained), (RUN, self.trained)]
 
 
 def compare(
@@ -206,7 +207,7 @@ def verdict(results: Results, probe: str) -> str:
     """
     against = {
         "the untrained network": _judge(results[RUN], results.get(UNTRAINED, [])),
-        "raw pixels": _judge(results[RUN], results[PIXELS]),
+        "raw pixels": _judge(results[RUN], results[RAW]),
     }
     score = statistics.fmean(r.accuracy for r in results[RUN])
     words = [
