@@ -12,13 +12,16 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or view."""
+
+Kind = Literal["lower", "upper", "neither"]
+"""What a number is of the true information, in expectation: a bound, or neither."""
 
 
 class UserError(ValueError):
@@ -177,22 +180,58 @@ Bound = Callable[["Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """An amount of information, with what is needed to judge it. All in nats."""
+    """An amount of information, with what is needed to judge it. All in nats.
+
+    Example:
+        >>> estimate = Estimate(nats=0.7, stderr=0.01, method="ksg")
+        >>> round(estimate.bits, 3), [round(end, 2) for end in estimate.interval]
+        (1.01, [0.68, 0.72])
+    """
 
     nats: float
     stderr: float
-    candidates: int
-    """K: one positive and K - 1 negatives."""
-    null: float
+    """Standard error of ``nats`` over samples of this size."""
+    candidates: int | None = None
+    """K, where the method compares one positive with K - 1 negatives."""
+    null: float | None = None
     """The same estimate on shuffled pairs: what no information looks like."""
     method: str = "infonce"
     split: str = "held-out"
+    """The rows that were read: "held-out", "cross-fitted" (each row by a model that did not see
+    it) or "all" (nothing was fitted)."""
     warnings: tuple[str, ...] = ()
+    p_value: float | None = None
+    """How often shuffled pairs reach this much: small where there is information."""
+    lower: float | None = None
+    """A lower bound in expectation, where the method gives one."""
+    upper: float | None = None
+    """An upper bound in expectation, where the method gives one."""
+    ceiling: float = math.inf
+    """The most this method can show with this many samples."""
+    kind: Kind = "neither"
+    """What ``nats`` itself is in expectation: a "lower" or "upper" bound, or "neither"."""
+    rows: int | None = None
+    """Number of pairs (x, y)."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the method found on its way: chosen parameters, scores of the candidates."""
 
     @property
-    def ceiling(self) -> float:
-        """The most that K candidates can show: log K."""
-        return math.log(self.candidates)
+    def bits(self) -> float:
+        """``nats`` in bits."""
+        return self.nats / math.log(2.0)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval, nats -+ 1.96 stderr; not clipped at 0."""
+        return self.nats - 1.96 * self.stderr, self.nats + 1.96 * self.stderr
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for JSON: every field, with bits and interval; infinities become None."""
+        values = dataclasses.asdict(self) | {"bits": self.bits, "interval": self.interval}
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in values.items()
+        }
 
 
 # --- studies ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from goodviews import methods
 from goodviews.data import Images, Loaded, loader
-from goodviews.estimators.neural import heldout_information
+from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.geometry import alignment, rankme, uniformity
 from goodviews.evaluation.online import projections

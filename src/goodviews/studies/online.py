@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lightning import LightningModule
 
-from goodviews.estimators.neural import heldout_information
+from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw
 from goodviews.evaluation.online import OnlineProbe, RankMeEvaluator
 from goodviews.interfaces import ImageSource

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from goodviews.estimators.neural import (
+from goodviews.estimators.heldout import (
     derangement,
     heldout_information,
     influences,

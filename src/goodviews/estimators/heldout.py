@@ -1,4 +1,4 @@
-"""Neural estimates: what a trained critic shows of I(v1;v2) on images it never saw."""
+"""Held-out I_NCE of a trained method: what a trained critic shows of I(v1;v2) on images it never saw."""
 
 from __future__ import annotations
 
@@ -67,6 +67,8 @@ def heldout_information(
         nats=nats,
         stderr=stderr,
         candidates=k,
+        ceiling=math.log(k),
+        kind="lower",
         null=float(torch.stack(nulls).mean()),
         split=split,
         warnings=(*notes, *_doubts(nats, k)),
