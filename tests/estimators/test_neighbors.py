@@ -354,9 +354,9 @@ def test_standard_scores_of_a_constant():
 
 
 def test_gao_on_a_mixture_of_atoms_and_numbers():
-    """x = y on 2 atoms in half of the rows, independent uniforms elsewhere (atoms are told apart).
+    """Half of the rows share one of two atoms, the others are independent uniforms.
 
-    With s = "an atom" known from x and from y: I = H(s) + P(s) H(atom) = log 2 + log(2) / 2.
+    Both sides know whether it is an atom, s: I = H(s) + P(s) H(atom) = log 2 + log(2) / 2.
     """
     rng = np.random.default_rng(0)
     atom = rng.uniform(size=(4000, 1)) < 0.5

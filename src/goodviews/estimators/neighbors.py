@@ -151,8 +151,9 @@ def mixed(
     warnings = check_dims("mixed", x.width, y.width, max_dims)
     rng = np.random.default_rng(seed)
     xs, ys = _scaled(x, scores), _scaled(y, scores)
-    for v in (x, y):
-        warnings += _single_warnings(v) if v.discrete else ()
+    single = sum(int((np.bincount(v.codes) == 1).sum()) for v in (x, y) if v.discrete)
+    if single:
+        warnings += (f"labels that come once tell nothing and are left out: {single}",)
 
     def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if x.discrete:
@@ -250,21 +251,15 @@ def count_within(block: np.ndarray, radius: np.ndarray, *, closed: bool = False)
         ([0, 0, 0], array([1, 1, 0]))
     """
     if block.shape[1] > 1:
-        radius = radius if closed else np.nextafter(radius, -1.0)
-        return _ball_counts(block, radius)
+        reach = np.maximum(radius if closed else np.nextafter(radius, -1.0), 0.0)
+        counts = cKDTree(block).query_ball_point(block, reach, p=np.inf, return_length=True)
+        return np.where((radius > 0) | closed, counts - 1, 0)
     values = block[:, 0]
     slack = 4 * np.spacing(np.abs(values).max() + radius)
     radius = radius + slack if closed else radius - slack
     ordered = np.sort(values)
     upper = np.searchsorted(ordered, values + radius, "right")
     return np.maximum(upper - np.searchsorted(ordered, values - radius, "left") - 1, 0)
-
-
-def _ball_counts(block: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    counts = cKDTree(block).query_ball_point(
-        block, np.maximum(radius, 0.0), p=np.inf, return_length=True
-    )
-    return np.where(radius < 0, 0, counts - 1)
 
 
 def _tree_counts(
@@ -399,7 +394,8 @@ def tie_warnings(x: Variable, y: Variable) -> tuple[str, ...]:
     """A warning for each variable in which one row in ten shares a value with another."""
     found = []
     for name, variable in (("x", x), ("y", y)):
-        share = max(_tied_share(column) for column in variable.values.T)
+        counts = [np.unique(column, return_counts=True)[1] for column in variable.values.T]
+        share = max(float(c[c > 1].sum()) for c in counts) / len(variable)
         if share >= 0.1:
             found.append(
                 f"{name}: {share:.0%} of the rows share a value with another row; neighbours take "
@@ -407,13 +403,3 @@ def tie_warnings(x: Variable, y: Variable) -> tuple[str, ...]:
                 "where values repeat of themselves, labels where they are classes"
             )
     return tuple(found)
-
-
-def _tied_share(column: np.ndarray) -> float:
-    counts = np.unique(column, return_counts=True)[1]
-    return float(counts[counts > 1].sum() / len(column))
-
-
-def _single_warnings(labels: Variable) -> tuple[str, ...]:
-    single = int((np.bincount(labels.codes) == 1).sum())
-    return (f"labels that come once tell nothing and are left out: {single}",) if single else ()
