@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goodviews.estimators.estimate import compare, estimate
+    from goodviews.estimators.fitted import MutualInformation
     from goodviews.interfaces import UserError
     from goodviews.studies.choose import choose
     from goodviews.studies.embedding import embed
@@ -27,6 +29,9 @@ _PLACES = {
     "choose": "goodviews.studies.choose",
     "train": "goodviews.studies.runs",
     "evaluate": "goodviews.studies.evaluate",
+    "estimate": "goodviews.estimators.estimate",
+    "compare": "goodviews.estimators.estimate",
+    "MutualInformation": "goodviews.estimators.fitted",
     "embed": "goodviews.studies.embedding",
     "load": "goodviews.studies.frozen",
     "write_report": "goodviews.studies.pages",
@@ -37,11 +42,14 @@ _PLACES = {
 __version__ = "0.1.0"
 
 __all__ = [
+    "MutualInformation",
     "UserError",
     "ViewEncoder",
     "__version__",
     "choose",
+    "compare",
     "embed",
+    "estimate",
     "evaluate",
     "load",
     "train",

@@ -1,1 +1,73 @@
-"""Estimators: how many nats two things share, measured on data."""
+"""Estimators: how many nats two things share, measured on data.
+
+:data:`ESTIMATORS` is the catalogue. It holds names of functions, which are imported when first
+used, so that the catalogue can be read without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from goodviews.interfaces import Kind
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One line of the catalogue: where a method is and what it can read.
+
+    Example:
+        >>> ESTIMATORS["ksg"].load().__name__
+        'ksg'
+    """
+
+    place: str
+    """"module:function" below goodviews.estimators; a `Method` of reading.py."""
+    summary: str
+    """One line."""
+    kind: Kind = "neither"
+    """What the number is of the truth, in expectation."""
+    reads: Literal["numbers", "labels", "any"] = "numbers"
+    """"numbers": no labels on either side. "labels": labels on both. "any": every mixture."""
+    scale_free: bool = True
+    """Whether stretching a column leaves the result as it is."""
+    quick: bool = True
+    """Whether it takes seconds for thousands of rows; the others train a network."""
+    device: bool = False
+    """Whether it runs on --device."""
+    shuffles: int = 99
+    """Shuffled values of the null, unless the user says otherwise."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that make this name of a function that has several."""
+    given: str = ""
+    """"module:function" of I(x;y|given): the same with a third Variable; empty: there is none."""
+
+    def load(self, given: bool = False) -> Callable[..., Any]:
+        """Import the function, or its conditional sister."""
+        module, _, name = (self.given if given else self.place).partition(":")
+        function: Callable[..., Any] = getattr(
+            importlib.import_module(f"goodviews.estimators.{module}"), name
+        )
+        return function
+
+
+ESTIMATORS: dict[str, MethodInfo] = {
+    "student": MethodInfo(
+        "copula:student",
+        "t-copula of ranks, cross-fitted: elliptical dependence, heavy tails, any width.",
+    ),
+    "ksg": MethodInfo(
+        "neighbors:ksg",
+        "k nearest neighbours of ranks (Kraskov 2004; Ross 2014 with labels): any dependence, "
+        "few dimensions.",
+        reads="any",
+    ),
+    "mixed": MethodInfo(
+        "neighbors:mixed",
+        "k nearest neighbours where numbers repeat (Gao 2017).",
+        reads="any",
+    ),
+}
+"""Method name -> where it is and what it reads."""
