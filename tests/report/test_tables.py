@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from goodviews.information import Regime
 from goodviews.interfaces import Row
+from goodviews.regimes import Regime
 from goodviews.report import format_table, summarise
 from goodviews.report.palette import REGIMES
 from goodviews.report.tables import EMPTY, WIDTH, finite

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import goodviews
-from goodviews.information import Regime
 from goodviews.interfaces import Row, UserError
+from goodviews.regimes import Regime
 from goodviews.studies import measure
 from goodviews.studies.choose import choose
 from goodviews.studies.conclude import RAW, UNTRAINED, conclude

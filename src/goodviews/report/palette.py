@@ -19,7 +19,7 @@ MISSING, SWEET_SPOT, EXCESS, UNDECIDED = REGIMES = (
     "excess noise",
     "undecided",
 )
-"""The regimes as rows spell them (:class:`goodviews.information.Regime`)."""
+"""The regimes as rows spell them (:class:`goodviews.regimes.Regime`)."""
 
 THEMES: dict[str, dict[str, str]] = {
     "light": {

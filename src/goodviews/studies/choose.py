@@ -17,8 +17,8 @@ from goodviews.data import Loaded
 from goodviews.data.images import partner_images
 from goodviews.evaluation.task import label_entropy
 from goodviews.files import write_atomic
-from goodviews.information import RULE
 from goodviews.interfaces import Row, UserError, check_name
+from goodviews.regimes import RULE
 from goodviews.report.tables import format_table
 from goodviews.studies.budgets import BUDGETS
 from goodviews.studies.conclude import Conclusion, conclude
@@ -80,7 +80,7 @@ def choose(
     For each value of each family's dial, and each seed, a small encoder is trained on that view
     alone with InfoNCE; I(v1;v2) is measured as held-out I_NCE (nats, K candidates, with its null),
     what the task keeps as probe accuracy on held-out images; the regime follows
-    :data:`goodviews.information.RULE`. Rows are kept in ``out/rows.jsonl`` as they are made, and
+    :data:`goodviews.regimes.RULE`. Rows are kept in ``out/rows.jsonl`` as they are made, and
     the same call resumes there.
 
     Args:

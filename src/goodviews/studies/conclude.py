@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from goodviews.information import Regime, regimes
 from goodviews.interfaces import Row
+from goodviews.regimes import Regime, regimes
 from goodviews.report.tables import Summary, summarise
 from goodviews.views import FAMILIES
 
