@@ -154,9 +154,9 @@ def test_bound_battery(name):
 
 @pytest.mark.parametrize("name", CATALOGUES)
 def test_gradients_equal_finite_differences(name):
-    for n in (2, 5):
-        scores = random_scores(n).requires_grad_()
-        assert torch.autograd.gradcheck(CATALOGUES[name].function, (scores,))
+    tied = torch.ones(4, 4, dtype=torch.float64)
+    for scores in (random_scores(2), random_scores(5), 6 * random_scores(4), tied):
+        assert torch.autograd.gradcheck(CATALOGUES[name].function, (scores.requires_grad_(),))
 
 
 @pytest.mark.parametrize("name", CATALOGUES)

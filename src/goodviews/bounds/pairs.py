@@ -82,20 +82,20 @@ def log_mean_exp(values: Tensor) -> Tensor:
 def log_sum_without_one(positives: Tensor, negatives: Tensor) -> Tensor:
     """``log(e^{p_i} + sum_{k != j} e^{s_ik})``, shape (n, m): the row of i without negative j.
 
-    Running sums from both ends, so that nothing is subtracted.
+    Only the largest negative can be more than half of its row's sum: for that one the rest is
+    summed anew, from all others their share is taken off without loss.
 
     Example:
         >>> log_sum_without_one(torch.zeros(1), torch.tensor([[0.0, 90.0]])).tolist()
         [[90.0, 0.6931471824645996]]
     """
-    before = _shifted(negatives.logcumsumexp(1))
-    after = _shifted(negatives.flip(1).logcumsumexp(1)).flip(1)
-    return torch.logaddexp(torch.logaddexp(positives[:, None], before), after)
-
-
-def _shifted(sums: Tensor) -> Tensor:
-    """Each column's sum before it: log 0 in the first."""
-    return functional.pad(sums[:, :-1], (1, 0), value=-math.inf)
+    top, place = negatives.max(1, keepdim=True)
+    largest = functional.one_hot(place[:, 0], negatives.shape[1]).bool()
+    others = negatives.masked_fill(largest, -math.inf).logsumexp(1)
+    rest = torch.logaddexp(positives, others)[:, None]
+    total = torch.logaddexp(rest, top)
+    share = (negatives - total).exp().masked_fill(largest, 0.0)
+    return torch.where(largest, rest, total + torch.log1p(-share))
 
 
 def _square(scores: Tensor) -> Tensor:
