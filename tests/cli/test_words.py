@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from goodviews.cli import parsing, verbs
-from goodviews.cli.options import ALIASES, GROUPS, SYNONYMS, VERBS, Verb
+from goodviews.cli.nouns import Verb
+from goodviews.cli.options import ALIASES, GROUPS, SYNONYMS, VERBS
 from goodviews.interfaces import UserError
 
 Command = Callable[..., Any]

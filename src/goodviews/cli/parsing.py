@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from jsonargparse import ArgumentParser
 
-from goodviews.cli.options import ALIASES, GROUPS, SYNONYMS, VERBS, Option, Verb
+from goodviews.cli.nouns import Option, Verb
+from goodviews.cli.options import ALIASES, GROUPS, SYNONYMS, VERBS
 from goodviews.interfaces import UserError, check_name
 
 
