@@ -31,6 +31,7 @@ class MutualInformation(BaseEstimator):
         n_features_in_: columns of x.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> x = rng.normal(size=1000)
         >>> information = MutualInformation("ksg", shuffles=0)

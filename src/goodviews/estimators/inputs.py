@@ -51,7 +51,12 @@ class Column:
         return f"{width} columns of numbers" if width > 1 else "numbers"
 
 
-def read(values: Any, name: str, discrete: bool | None = None) -> Column:
+def read(
+    values: Any,
+    name: str,
+    discrete: bool | None = None,
+    columns: tuple[str, ...] | None = None,
+) -> Column:
     """Read one variable: rows are observations.
 
     Args:
@@ -59,6 +64,7 @@ def read(values: Any, name: str, discrete: bool | None = None) -> Column:
             ``__array__``), or list; shape (n,) or (n, d).
         name: how messages call it.
         discrete: True: labels; False: numbers; None: by the rule above.
+        columns: names of the columns; None: the data frame's own, or their places.
 
     Raises:
         UserError: what cannot be read: other shapes, complex numbers, dates, missing or infinite
@@ -75,6 +81,7 @@ Drop or fill such rows first.
     if isinstance(values, Column):
         return values
     array, names = _array(values, name)
+    names = columns or names
     shape = array.shape
     array = _two_dimensional(array, name)
     if names is None or len(names) != array.shape[1]:
