@@ -91,6 +91,17 @@ def _bounds() -> dict[str, str]:
     return found
 
 
+def _estimators() -> dict[str, str]:
+    from goodviews.estimators import ESTIMATORS
+
+    kinds = {"lower": " Lower bound.", "upper": " Upper bound.", "neither": ""}
+    reads = {"any": " Numbers, labels, both.", "labels": " Labels only.", "numbers": ""}
+    return {
+        name: info.summary + kinds[info.kind] + reads[info.reads]
+        for name, info in ESTIMATORS.items()
+    }
+
+
 def _data() -> dict[str, str]:
     from goodviews.data.catalogue import DATA
 
@@ -114,5 +125,6 @@ _READERS = {
     "families": _families,
     "critics": _critics,
     "bounds": _bounds,
+    "estimators": _estimators,
     "data": _data,
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from goodviews.cli.estimating import ESTIMATE
 from goodviews.cli.nouns import Option, Verb
 
 _IMAGE_SIZE = Option(
@@ -276,7 +277,7 @@ RUNS = Verb(
     positional=("folder",),
 )
 
-KINDS = ("methods", "encoders", "views", "families", "critics", "bounds", "data")
+KINDS = ("methods", "encoders", "views", "families", "critics", "bounds", "estimators", "data")
 
 LIST = Verb(
     "list",
@@ -301,10 +302,10 @@ PREVIEW = Verb(
     positional=("data",),
 )
 
-GROUPS = ("data", "views", "encoder", "training", "output")
+GROUPS = ("data", "views", "encoder", "training", "method", "output")
 """Headings of the help, in this order."""
 
-VERBS = {v.name: v for v in (CHOOSE, TRAIN, EVALUATE, EMBED, REPORT, RUNS, LIST, PREVIEW)}
+VERBS = {v.name: v for v in (CHOOSE, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW)}
 
 ALIASES = {
     "output_dir": "out",
@@ -330,6 +331,9 @@ ALIASES = {
 """Names from other tools -> ours."""
 
 SYNONYMS = {
+    "mi": "estimate",
+    "measure": "estimate",
+    "information": "estimate",
     "fit": "train",
     "pretrain": "train",
     "run": "train",

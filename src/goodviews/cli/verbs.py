@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from goodviews.cli.estimating import estimate
+
 Options = dict[str, Any]
 
 
@@ -96,6 +98,7 @@ RUN: dict[str, Callable[[Options], int]] = {
     "train": train,
     "evaluate": evaluate,
     "embed": embed,
+    "estimate": estimate,
     "report": report,
     "runs": runs,
     "list": catalogue,

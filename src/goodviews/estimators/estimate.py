@@ -298,7 +298,20 @@ def compare(
         {'ksg': 0.4, 'mixed': 0.4}
     """
     columns = read_all((x, y, given), (discrete_x, discrete_y, discrete_given))
-    estimates, refused = {}, {}
+    return compare_columns(columns, methods, seed, shuffles, device, told)
+
+
+def compare_columns(
+    columns: Sequence[Column],
+    methods: Sequence[str] | None = None,
+    seed: int = 0,
+    shuffles: int | None = None,
+    device: str = "auto",
+    told: Callable[[str, Estimate | str], None] | None = None,
+) -> Comparison:
+    """:func:`compare` for variables that have been read."""
+    estimates: dict[str, Estimate] = {}
+    refused: dict[str, str] = {}
     for name in chosen_methods(methods, columns):
         try:
             estimates[name] = measure(columns, Ask(name, seed, shuffles, device))
