@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from goodviews import critics
+from goodviews import bounds, critics
 from goodviews.bounds import BOUNDS
 from goodviews.critics import CRITICS
 from goodviews.objectives import BoundObjective, NTXent
@@ -51,6 +51,122 @@ def test_concat_equals_the_pairwise_loop():
             x = torch.cat([z1[i], z2[j]])
             slow = critic.rest(critic.first(x)).squeeze()
             torch.testing.assert_close(critic(z1, z2)[i, j], slow)
+
+
+WIDE = {
+    "bilinear": lambda: critics.Bilinear((4, 3)),
+    "separable": lambda: critics.Separable((4, 3), 11, depth=2, embed=5),
+    "separable with marginals": lambda: critics.Separable((4, 3), 11, marginals=True),
+    "concat": lambda: critics.Concat((4, 3), 11, depth=2),
+    "conditional": lambda: critics.ConditionalGaussian((4, 3), 11, depth=2),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_sides_may_differ_in_width(name):
+    torch.manual_seed(0)
+    critic = WIDE[name]().double()
+    z1 = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    z2 = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    scores = critic(z1, z2)
+    assert scores.shape == (5, 6) and scores.dtype == torch.float64
+    torch.testing.assert_close(critic(z1[2:3], z2[1:2])[0, 0], scores[2, 1])
+    scores.square().sum().backward()
+    for tensor in (z1, z2, *critic.parameters()):
+        assert tensor.grad.abs().sum() > 0
+
+
+def test_marginal_terms_are_one_number_an_item():
+    torch.manual_seed(0)
+    critic = critics.Separable((4, 3), embed=5, marginals=True).double()
+    z1, z2 = torch.randn(5, 4, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    left, right = critic.phi1(z1), critic.phi2(z2)
+    for i in range(5):
+        for j in range(6):
+            slow = left[i, :5] @ right[j, :5] + left[i, 5] + right[j, 5]
+            torch.testing.assert_close(critic(z1, z2)[i, j], slow)
+
+
+def test_the_conditional_gaussian_is_a_density_of_the_second_side():
+    torch.manual_seed(0)
+    q = critics.ConditionalGaussian((2, 3)).double()
+    x, y = torch.randn(4, 2, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    mean, log_variance = q._moments(x).chunk(2, 1)
+    for i in range(4):
+        slow = torch.distributions.Normal(mean[i], (log_variance[i] / 2).exp())
+        torch.testing.assert_close(q(x, y)[i], slow.log_prob(y).sum(1))
+    torch.testing.assert_close(q.log_density(x, y[:4]), q(x, y[:4]).diagonal())
+    far = q(torch.full((1, 2), 1e6, dtype=torch.float64), y)
+    assert far.isfinite().all()
+
+
+def test_club_reads_a_fitted_conditional_gaussian():
+    """With y = x / 2 + noise, q is learned by likelihood; CLUB reads I + lautum off it."""
+    torch.manual_seed(0)
+    x, e = torch.randn(2, 2000, 1)
+    y = 0.5 * x + math.sqrt(0.75) * e
+    q = critics.ConditionalGaussian(1, depth=0)
+    optimiser = torch.optim.Adam(q.parameters(), 1e-2)
+    for _ in range(300):
+        loss = -q.log_density(x, y).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        matrix = q(x, y)
+    square = torch.corrcoef(torch.cat([x, y], 1).T)[0, 1].item() ** 2
+    assert bounds.club(matrix).item() == pytest.approx(square / (1 - square), abs=0.01)
+    nats = -0.5 * math.log(1 - square)
+    assert bounds.leave_one_out(matrix).item() == pytest.approx(nats, abs=0.01)
+
+
+TILED = {
+    "concat": lambda tile: critics.Concat((4, 3), 11, depth=2, tile=tile),
+    "conditional": lambda tile: critics.ConditionalGaussian((4, 3), 11, tile=tile),
+}
+
+
+def scored(name, tile):
+    """Scores and all gradients, float64."""
+    torch.manual_seed(0)
+    critic = TILED[name](tile).double()
+    z1 = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    z2 = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    scores = critic(z1, z2)
+    scores.sin().sum().backward()
+    return scores, [tensor.grad for tensor in (z1, z2, *critic.parameters())]
+
+
+@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("tile", [1, 3, 7, 100])
+def test_tiles_change_nothing(name, tile):
+    plain, slow = scored(name, 1000)
+    tiled, gradients = scored(name, tile)
+    torch.testing.assert_close(tiled, plain, rtol=0, atol=1e-14)
+    for ours, theirs in zip(gradients, slow, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_concat_keeps_no_more_than_a_block(monkeypatch):
+    """All pairs make 40 * 40 * 64 numbers a layer; a block is one row of them."""
+    monkeypatch.setattr(critics, "BLOCK", 4096)
+    critic, sizes, kept = critics.Concat(3, 64), [], {}
+    critic.rest[0].register_forward_hook(lambda *args: sizes.append(args[2].numel()))
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    z1, z2 = torch.randn(2, 40, 3)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        scores = critic(z1, z2)
+    blocks = len(sizes)
+    assert blocks == 40 and max(sizes) <= 4096
+    assert sum(kept.values()) < 3 * 40 * 64  # rows and columns, no pairs
+    scores.sum().backward()
+    assert len(sizes) == 2 * blocks  # each block once more in the backward pass
+    with torch.no_grad():
+        torch.testing.assert_close(critic(z1, z2), scores)
 
 
 def test_soft_clip_limits_and_keeps_small_scores():

@@ -1,19 +1,25 @@
 """Critics score every pair of a batch: rows are the first view's items, columns the second's.
 
 ``critic(z1, z2)`` with z1 (n, d) and z2 (m, d) returns scores (n, m) in float32; positives stand on
-the diagonal when the rows of z1 and z2 belong together. The catalogue :data:`CRITICS` maps a name
-to a factory ``width d -> critic``.
+the diagonal when the rows of z1 and z2 belong together. Where ``dim`` may be a pair, the two sides
+have widths of their own. The catalogue :data:`CRITICS` maps a name to a factory
+``width d -> critic``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from goodviews.layers import MLP
+
+BLOCK = 2**22
+"""Numbers a layer may hold at once when all pairs are scored: 16 MiB in float32."""
 
 
 class InnerProduct(nn.Module):
@@ -61,74 +67,189 @@ class Bilinear(nn.Module):
     r"""Scores f(x, y) = x^T W y (CPC; paper C, section 3.1), W Glorot-uniform, no bias.
 
     Arguments:
-        dim: width d of both inputs.
+        dim: width d of both inputs, or (width of x, width of y).
 
     Example:
         >>> sum(p.numel() for p in Bilinear(100).parameters())
         10000
+        >>> Bilinear((3, 5))(torch.ones(2, 3), torch.ones(4, 5)).shape
+        torch.Size([2, 4])
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | tuple[int, int]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(dim, dim))
+        self.weight = nn.Parameter(torch.empty(_widths(dim)))
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Scores (n, m) of z1 (n, d) and z2 (m, d)."""
         with torch.autocast(z1.device.type, enabled=False):
-            return z1.float() @ self.weight @ z2.float().T
+            return z1.to(self.weight.dtype) @ self.weight @ z2.to(self.weight.dtype).T
 
 
 class Separable(nn.Module):
     r"""Scores f(x, y) = phi1(x)^T phi2(y) with two MLPs (paper C, section 3.1).
 
+    With ``marginals``, f(x, y) = phi1(x)^T phi2(y) + a(x) + b(y): the critic need not spend inner
+    products on what depends on one side only.
+
     Arguments:
-        dim: width of the inputs, and of both outputs.
+        dim: width of the inputs, or (width of x, width of y).
         hidden: width of the hidden layers.
+        depth: number of hidden layers.
+        embed: width of phi1 and phi2; None means the width of x.
+        marginals: whether to add a(x) + b(y), one more output of each MLP.
 
     Example:
         >>> sum(p.numel() for p in Separable(100, 100).parameters())
         40400
+        >>> critic = Separable((3, 5), embed=8, depth=2, marginals=True)
+        >>> critic(torch.ones(2, 3), torch.ones(4, 5)).shape
+        torch.Size([2, 4])
     """
 
-    def __init__(self, dim: int, hidden: int = 128) -> None:
+    def __init__(
+        self,
+        dim: int | tuple[int, int],
+        hidden: int = 128,
+        depth: int = 1,
+        embed: int | None = None,
+        marginals: bool = False,
+    ) -> None:
         super().__init__()
-        self.phi1, self.phi2 = MLP([dim, hidden, dim]), MLP([dim, hidden, dim])
+        widths = _widths(dim)
+        self.embed = widths[0] if embed is None else embed
+        outputs = self.embed + marginals
+        self.phi1, self.phi2 = (MLP([width, *[hidden] * depth, outputs]) for width in widths)
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Scores (n, m) of z1 (n, d) and z2 (m, d)."""
         with torch.autocast(z1.device.type, enabled=False):
-            return self.phi1(z1.float()) @ self.phi2(z2.float()).T
+            left, right = self.phi1(_as(z1, self)), self.phi2(_as(z2, self))
+            scores = left[:, : self.embed] @ right[:, : self.embed].T
+            if left.shape[1] > self.embed:
+                scores = scores + left[:, self.embed :] + right[:, self.embed :].T
+            return scores
 
 
 class Concat(nn.Module):
     r"""Scores f(x, y) = MLP([x, y]), evaluated on all pairs (MINE; paper C's "MLP" critic).
 
     The first layer is linear, so W[x, y] = W1 x + W2 y is computed once an item, not once a pair.
+    The other layers read n m pairs: above :data:`BLOCK` numbers a layer they do so a block of rows
+    at a time, and each block is computed again in the backward pass instead of being kept.
 
     Arguments:
-        dim: width d of each input.
-        hidden: width of the hidden layer.
+        dim: width d of each input, or (width of x, width of y).
+        hidden: width of the hidden layers.
         depth: number of hidden layers.
+        tile: rows a block; None chooses.
 
     Example:
         >>> sum(p.numel() for p in Concat(100, 200).parameters())
         40401
+        >>> Concat((3, 5), tile=1)(torch.ones(2, 3), torch.ones(4, 5)).shape
+        torch.Size([2, 4])
     """
 
-    def __init__(self, dim: int, hidden: int = 128, depth: int = 1) -> None:
+    def __init__(
+        self,
+        dim: int | tuple[int, int],
+        hidden: int = 128,
+        depth: int = 1,
+        tile: int | None = None,
+    ) -> None:
         super().__init__()
-        self.dim = dim
-        self.first = nn.Linear(2 * dim, hidden)
+        self.widths, self.tile = _widths(dim), tile
+        self.first = nn.Linear(sum(self.widths), hidden)
         self.rest = nn.Sequential(nn.ReLU(), MLP([hidden] * depth + [1]))
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Scores (n, m) of z1 (n, d) and z2 (m, d)."""
         with torch.autocast(z1.device.type, enabled=False):
-            w1, w2 = self.first.weight.split(self.dim, dim=1)
-            rows = functional.linear(z1.float(), w1, self.first.bias)
-            columns = functional.linear(z2.float(), w2)
-            return self.rest(rows[:, None] + columns[None]).squeeze(-1)
+            w1, w2 = self.first.weight.split(self.widths, dim=1)
+            rows = functional.linear(_as(z1, self), w1, self.first.bias)
+            columns = functional.linear(_as(z2, self), w2)
+            return _in_tiles(self._block, rows, columns, self.tile)
+
+    def _block(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return self.rest(rows[:, None] + columns[None]).squeeze(-1)
+
+
+class ConditionalGaussian(nn.Module):
+    r"""Scores log q(y|x) with q(y|x) = N(mu(x), diag sigma^2(x)), mu and log sigma^2 an MLP of x.
+
+    The matrix that :data:`goodviews.bounds.UPPER_BOUNDS` reads: row i, column j is log q(y_j|x_i).
+    Fit q by maximising the mean of :meth:`log_density`. log sigma^2 stays in (-20, 20).
+
+    Arguments:
+        dim: width d of each input, or (width of x, width of y).
+        hidden: width of the hidden layers.
+        depth: number of hidden layers; 0 makes both linear in x.
+        tile: rows a block, as in :class:`Concat`; None chooses.
+
+    Example:
+        >>> q = ConditionalGaussian((3, 2))
+        >>> x, y = torch.ones(4, 3), torch.ones(4, 2)
+        >>> q(x, y).shape, torch.allclose(q(x, y).diagonal(), q.log_density(x, y))
+        (torch.Size([4, 4]), True)
+    """
+
+    def __init__(
+        self,
+        dim: int | tuple[int, int],
+        hidden: int = 128,
+        depth: int = 1,
+        tile: int | None = None,
+    ) -> None:
+        super().__init__()
+        (width, out), self.tile = _widths(dim), tile
+        self.net = MLP([width, *[hidden] * depth, 2 * out])
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """The densities log q(z2_j | z1_i), shape (n, m), of z1 (n, d_x) and z2 (m, d_y)."""
+        with torch.autocast(z1.device.type, enabled=False):
+            return _in_tiles(_log_normal, self._moments(z1)[:, None], _as(z2, self), self.tile)
+
+    def log_density(self, x: Tensor, y: Tensor) -> Tensor:
+        """The densities log q(y_i | x_i) of aligned pairs, shape (n,)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return _log_normal(self._moments(x), _as(y, self))
+
+    def _moments(self, x: Tensor) -> Tensor:
+        """Mean and log variance, shape (n, 2 d_y)."""
+        mean, log_variance = self.net(_as(x, self)).chunk(2, dim=1)
+        return torch.cat([mean, 20.0 * torch.tanh(log_variance / 20.0)], dim=1)
+
+
+def _log_normal(moments: Tensor, y: Tensor) -> Tensor:
+    """Log densities (...,) of y (..., d) under moments (..., 2 d)."""
+    mean, log_variance = moments.chunk(2, dim=-1)
+    squares = (y - mean).square() * (-log_variance).exp()
+    return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
+
+
+def _in_tiles(
+    score: Callable[[Tensor, Tensor], Tensor], rows: Tensor, columns: Tensor, tile: int | None
+) -> Tensor:
+    """``score(rows, columns)``, a block of rows at a time, recomputed in the backward pass."""
+    tile = tile or max(1, BLOCK // columns.numel())
+    if tile >= len(rows):
+        return score(rows, columns)
+    blocks = [
+        checkpoint(score, part, columns, use_reentrant=False, preserve_rng_state=False)
+        for part in rows.split(tile)
+    ]
+    return torch.cat(blocks)
+
+
+def _widths(dim: int | tuple[int, int]) -> tuple[int, int]:
+    return (dim, dim) if isinstance(dim, int) else dim
+
+
+def _as(z: Tensor, module: nn.Module) -> Tensor:
+    """Inputs in the precision of the weights."""
+    return z.to(next(module.parameters()).dtype)
 
 
 class SoftClip(nn.Module):
