@@ -93,9 +93,10 @@ def ksg(
     if variant not in (1, 2):
         raise UserError(f"variant: {variant} is not 1 or 2 (Kraskov et al. 2004, eqs. 8 and 9).")
     check_neighbors("ksg", neighbors, len(x))
-    warnings = check_dims("ksg", x.width, y.width, max_dims) + tie_warnings(x, y)
+    warnings = _check_pair("ksg", x, y, max_dims)
+    warnings += _tie_warnings(x.values, y.values)
     rng = np.random.default_rng(seed)
-    xs, ys = (jittered(_scaled(v, scores), rng) for v in (x, y))
+    xs, ys = (jittered(neighbor_scores(v, scores), rng) for v in (x, y))
 
     def statistic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return ksg_values(a, b, neighbors, variant, norm)
@@ -148,9 +149,9 @@ def mixed(
     if x.discrete and y.discrete:
         raise UserError("mixed: x and y are both labels. Use --method discrete.")
     check_neighbors("mixed", neighbors, len(x))
-    warnings = check_dims("mixed", x.width, y.width, max_dims)
+    warnings = _check_pair("mixed", x, y, max_dims)
     rng = np.random.default_rng(seed)
-    xs, ys = _scaled(x, scores), _scaled(y, scores)
+    xs, ys = neighbor_scores(x, scores), neighbor_scores(y, scores)
     single = sum(int((np.bincount(v.codes) == 1).sum()) for v in (x, y) if v.discrete)
     if single:
         warnings += (f"labels that come once tell nothing and are left out: {single}",)
@@ -318,11 +319,6 @@ def read_neighbors(
         x, y = x[rows], y[rows]
         details |= {"null_rows": null_rows, "null_rows_nats": float(statistic(x, y).mean())}
     shuffled = [float(statistic(x, rng.permutation(y)).mean()) for _ in range(shuffles)]
-    if values.mean() > ceiling - 2:
-        warnings += (
-            f"near the most that {neighbors} neighbours can show with {len(values)} rows, "
-            f"{ceiling:.2f} nats: x and y may determine each other, the truth may be infinite",
-        )
     return Reading(
         values, np.array(shuffled), ceiling=ceiling, split="all", details=details, warnings=warnings
     )
@@ -357,7 +353,8 @@ def standard_scores(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
 
 
-def _scaled(variable: Variable, scores: bool) -> np.ndarray:
+def neighbor_scores(variable: Variable, scores: bool) -> np.ndarray:
+    """What distances are taken of: normal scores, or standard scores; labels' codes as they are."""
     if variable.discrete:
         return variable.values
     return normal_scores(variable.values) if scores else standard_scores(variable.values)
@@ -371,35 +368,31 @@ def check_neighbors(method: str, neighbors: int, n: int) -> None:
         )
 
 
-def check_dims(method: str, dx: int, dy: int, max_dims: int) -> tuple[str, ...]:
-    """Warnings for dx + dy dimensions.
+def check_dims(method: str, *widths: int, max_dims: int, remedy: str) -> tuple[str, ...]:
+    """Warnings for variables of these widths together.
 
     Raises:
-        UserError: dx + dy > max_dims.
+        UserError: more than max_dims.
     """
-    if dx + dy > max_dims:
+    what = f"{' + '.join(map(str, widths))} dimensions"
+    if sum(widths) > max_dims:
         raise UserError(
-            f"{method}: x and y have {dx} + {dy} dimensions; nearest neighbours fail above "
-            f"{max_dims} together (at 5 + 5 they read 1 nat as 0.7). Use --method student or auto."
+            f"{method}: x and y have {what}; nearest neighbours fail above {max_dims} together "
+            f"(at 5 + 5 they read 1 nat as 0.7). Use --method {remedy}."
         )
-    if dx + dy <= 4:
+    if sum(widths) <= 4:
+        return ()
+    return (f"{method}: low in {what}, where neighbours are far (5 + 5: 1 nat reads 0.7)",)
+
+
+def _check_pair(method: str, x: Variable, y: Variable, max_dims: int) -> tuple[str, ...]:
+    return check_dims(method, x.width, y.width, max_dims=max_dims, remedy="student or auto")
+
+
+def _tie_warnings(*values: np.ndarray) -> tuple[str, ...]:
+    if all(len(np.unique(column)) > 0.9 * len(v) for v in values for column in v.T):
         return ()
     return (
-        f"{method}: low in {dx} + {dy} dimensions, where neighbours are far apart "
-        "(at 5 + 5 it reads 1 nat as 0.7)",
+        "ksg: equal values are parted by a jitter of 1e-10 of the spread; --method mixed reads "
+        "them as they are",
     )
-
-
-def tie_warnings(x: Variable, y: Variable) -> tuple[str, ...]:
-    """A warning for each variable in which one row in ten shares a value with another."""
-    found = []
-    for name, variable in (("x", x), ("y", y)):
-        counts = [np.unique(column, return_counts=True)[1] for column in variable.values.T]
-        share = max(float(c[c > 1].sum()) for c in counts) / len(variable)
-        if share >= 0.1:
-            found.append(
-                f"{name}: {share:.0%} of the rows share a value with another row; neighbours take "
-                "a row that was repeated for information. Drop repeated rows; use --method mixed "
-                "where values repeat of themselves, labels where they are classes"
-            )
-    return tuple(found)
