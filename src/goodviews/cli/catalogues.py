@@ -95,9 +95,8 @@ def _estimators() -> dict[str, str]:
     from goodviews.estimators import ESTIMATORS
 
     kinds = {"lower": " Lower bound.", "upper": " Upper bound.", "neither": ""}
-    reads = {"any": " Numbers, labels, both.", "labels": " Labels only.", "numbers": ""}
     return {
-        name: info.summary + kinds[info.kind] + reads[info.reads]
+        name: f"{info.summary}{kinds[info.kind]} Reads {', '.join(info.reads)}."
         for name, info in ESTIMATORS.items()
     }
 

@@ -151,7 +151,7 @@ def _side_by_side(columns: list[Column], methods: list[str], options: Mapping[st
     found = compare_columns(
         columns, methods, options["seed"], options["shuffles"], options["device"], _progress
     )
-    rows = {**found.estimates, **found.refused}
+    rows: dict[str, Estimate | str] = {**found.estimates, **found.refused}
     _print_rows(rows, options, "method", found.warnings)
     return 0
 

@@ -6,12 +6,16 @@ used, so that the catalogue can be read without torch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from goodviews.interfaces import Kind
+
+Pair = Literal["numbers", "labels", "mixed"]
+"""What two variables are: both numbers, both labels, or one of each."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class MethodInfo:
     """One line."""
     kind: Kind = "neither"
     """What the number is of the truth, in expectation."""
-    reads: Literal["numbers", "labels", "any"] = "numbers"
-    """"numbers": no labels on either side. "labels": labels on both. "any": every mixture."""
+    reads: tuple[Pair, ...] = ("numbers",)
+    """What kinds of pairs it reads."""
     scale_free: bool = True
     """Whether stretching a column leaves the result as it is."""
     quick: bool = True
@@ -42,32 +46,46 @@ class MethodInfo:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that make this name of a function that has several."""
     given: str = ""
-    """"module:function" of I(x;y|given): the same with a third Variable; empty: there is none."""
+    """"module:function" of I(x;y|given), the same with a third Variable; "chain" for the chain rule
+    I(x;(y,given)) - I(x;given); empty: there is none."""
 
     def load(self, given: bool = False) -> Callable[..., Any]:
         """Import the function, or its conditional sister."""
-        module, _, name = (self.given if given else self.place).partition(":")
-        function: Callable[..., Any] = getattr(
-            importlib.import_module(f"goodviews.estimators.{module}"), name
-        )
-        return function
+        if given and self.given == "chain":
+            return functools.partial(_function("conditional:chain_rule"), self.load())
+        return _function(self.given if given else self.place)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(
+        importlib.import_module(f"goodviews.estimators.{module}"), name
+    )
+    return found
 
 
 ESTIMATORS: dict[str, MethodInfo] = {
     "student": MethodInfo(
         "copula:student",
         "t-copula of ranks, cross-fitted: elliptical dependence, heavy tails, any width.",
+        given="chain",
     ),
     "ksg": MethodInfo(
         "neighbors:ksg",
-        "k nearest neighbours of ranks (Kraskov 2004; Ross 2014 with labels): any dependence, "
-        "few dimensions.",
-        reads="any",
+        "k nearest neighbours of ranks (Kraskov 2004): any dependence, few dimensions.",
+        reads=("numbers", "mixed"),
+        given="conditional:conditional_ksg",
     ),
     "mixed": MethodInfo(
         "neighbors:mixed",
-        "k nearest neighbours where numbers repeat (Gao 2017).",
-        reads="any",
+        "k nearest neighbours where numbers repeat (Gao 2017) or meet labels (Ross 2014).",
+        reads=("numbers", "mixed"),
+    ),
+    "discrete": MethodInfo(
+        "discrete:discrete",
+        "Counts of labels, corrected for their number (Miller and Madow).",
+        reads=("labels",),
+        given="conditional:conditional_discrete",
     ),
 }
 """Method name -> where it is and what it reads."""

@@ -290,13 +290,15 @@ def beyond_rows(found: Estimate) -> list[str]:
 
 def beyond_entropy(found: Estimate, x: Column, y: Column) -> list[str]:
     """More than the entropy of the labels."""
-    entropies = {c.name: label_entropy(c.variable.codes) for c in (x, y) if c.variable.discrete}
     lines = []
-    for name, entropy in entropies.items():
-        if found.nats > entropy + 2 * found.stderr + 1e-9:
+    for column in (x, y):
+        if not column.variable.discrete:
+            continue
+        entropy = label_entropy(column.variable.codes)
+        if found.nats > entropy + 2 * found.stderr + column.variable.levels / len(column):
             lines.append(
-                f"more than the labels hold (entropy of {name}: {entropy:.3f} nats): impossible, "
-                "do not use this method here"
+                f"more than the labels hold (entropy of {column.name}: {entropy:.3f} nats): "
+                "impossible, do not use this method here"
             )
     return lines
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from goodviews.estimators import ESTIMATORS, MethodInfo
+from goodviews.estimators import ESTIMATORS, MethodInfo, Pair
 from goodviews.estimators.doubts import disagreement, of_data, of_estimate
 from goodviews.estimators.inputs import Column, check_rows, read
 from goodviews.estimators.reading import Reading
@@ -117,20 +117,28 @@ def measure(columns: Sequence[Column], ask: Ask) -> Estimate:
     return replace(found, warnings=tuple(dict.fromkeys(notes)))
 
 
+def pair_kind(columns: Sequence[Column]) -> Pair:
+    """Whether the variables are all numbers, all labels, or some of each."""
+    labels = {column.variable.discrete for column in columns}
+    return "mixed" if len(labels) > 1 else "labels" if labels == {True} else "numbers"
+
+
 def _check_kinds(name: str, info: MethodInfo, columns: Sequence[Column]) -> None:
     """Raise unless the method reads such variables."""
+    kind = pair_kind(columns)
+    able = ", ".join(
+        other
+        for other, its in ESTIMATORS.items()
+        if kind in its.reads and (len(columns) == 2 or its.given)
+    )
     if len(columns) > 2 and not info.given:
-        able = ", ".join(other for other, i in ESTIMATORS.items() if i.given)
         raise UserError(f"--given: method {name} cannot condition. Use --method {able}.")
-    for column in columns:
-        wrong = {"numbers": column.variable.discrete, "labels": not column.variable.discrete}
-        if wrong.get(info.reads, False):
-            able = ", ".join(other for other, i in ESTIMATORS.items() if i.reads == "any")
-            raise UserError(
-                f"--method {name}: reads {info.reads}, and {column.name} is read as "
-                f"{column.summary}. Use one of {able}, or read {column.name} otherwise (--labels, "
-                "discrete_x, discrete_y)."
-            )
+    if kind not in info.reads:
+        read_as = " and ".join(f"{column.name} is {column.summary}" for column in columns)
+        raise UserError(
+            f"--method {name}: does not read these variables ({read_as}). Use --method {able}, "
+            "or say what are labels (--labels, discrete_x, discrete_y)."
+        )
 
 
 Runner = Callable[[Sequence[Variable], int], Reading]
@@ -141,8 +149,7 @@ def _runner(info: MethodInfo, columns: Sequence[Column], ask: Ask) -> Runner:
     """The method with its settings, and its ways to fail told in one line."""
     function = info.load(given=len(columns) > 2)
     settings = {**info.settings, **(ask.settings or {})}
-    ours = {"x", "y", "z", "given", "seed", "shuffles", "device"}
-    known = [name for name in inspect.signature(function).parameters if name not in ours]
+    known = _settings_of(function) or _settings_of(info.load())
     for name in settings:
         if not known:
             raise UserError(f"{name}: method {ask.method} has no settings. Leave it out.")
@@ -169,6 +176,13 @@ def _runner(info: MethodInfo, columns: Sequence[Column], ask: Ask) -> Runner:
         return reading
 
     return run
+
+
+def _settings_of(function: Callable[..., Any]) -> list[str]:
+    """Names of the settings that a method takes by name, besides those that all take."""
+    every = {"seed", "shuffles", "device"}
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in every]
 
 
 def resolve_device(device: str, *, needed: bool = True) -> str:

@@ -45,10 +45,12 @@ class Column:
             >>> read([0.5, 1.5, 2.5], "x").summary, read(["a", "b", "a"], "y").summary
             ('numbers', '2 labels')
         """
-        if self.variable.discrete:
-            return f"{self.variable.levels} labels"
         width = self.variable.width
-        return f"{width} columns of numbers" if width > 1 else "numbers"
+        text = f"{width} columns of numbers" if width > 1 else "numbers"
+        text = f"{self.variable.levels} labels" if self.variable.discrete else text
+        if all(name.isdecimal() for name in self.columns):
+            return text
+        return f"{text} ({', '.join(self.columns[:3])}{', ...' * (len(self.columns) > 3)})"
 
 
 def read(
