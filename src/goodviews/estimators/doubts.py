@@ -41,11 +41,12 @@ def of_data(x: Column, y: Column, *others: Column, scale_free: bool = True) -> l
     """
     columns = (x, y, *others)
     found = [note for column in columns for note in column.notes]
-    found += related(x, y)
+    copies = repeated_rows(x, y)
+    found += related(x, y) + copies
     for column in columns:
-        found += rare_labels(column) + ties(column)
+        found += rare_labels(column) + ([] if copies else ties(column))
         found += [] if scale_free else scales(column)
-    return found + few_rows(*columns) + repeated_rows(x, y) + ordered_rows(x, y)
+    return found + few_rows(*columns) + ordered_rows(x, y)
 
 
 def few_rows(*columns: Column) -> list[str]:
@@ -116,17 +117,17 @@ def scales(column: Column) -> list[str]:
 
 
 def repeated_rows(x: Column, y: Column) -> list[str]:
-    """More than one row in twenty is a copy of another, though single columns seldom tie."""
-    numbers = [c for c in (x, y) if not c.variable.discrete]
-    if not numbers or any(ties(c) for c in numbers):
-        return []
+    """More than one row in twenty is a copy of another, and no column ties for other reasons."""
+    columns = [v for c in (x, y) if not c.variable.discrete for v in c.variable.values.T]
     rows = np.hstack([x.variable.values, y.variable.values])
-    copies = len(rows) - len(distinct_rows(rows)[0])
-    if copies <= len(rows) / 20:
+    distinct = len(distinct_rows(rows)[0])
+    if not columns or len(rows) - distinct <= len(rows) / 20:
+        return []
+    if max(len(np.unique(values)) for values in columns) < 0.99 * distinct:
         return []
     return [
-        f"{copies} of {len(rows)} rows (x, y) are copies of others, as after drawing with "
-        "replacement: nearness misleads and the interval is too narrow. Keep each row once"
+        f"{len(rows) - distinct} of {len(rows)} rows (x, y) are copies of others, as after drawing "
+        "with replacement: nearness misleads and the interval is too narrow. Keep each row once"
     ]
 
 
@@ -216,7 +217,7 @@ def _smooth(x: np.ndarray, y: np.ndarray) -> bool:
     if len(x) < 50 or _tied(x) > 0.1 or _tied(y) > 0.1:
         return False
     near, far = (float(np.median(np.abs(y[s:] - y[:-s]))) for s in (1, 8))
-    return far > 4 * near
+    return far > 6 * near
 
 
 # --- of the number --------------------------------------------------------------------------------
