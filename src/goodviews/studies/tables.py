@@ -131,7 +131,7 @@ def _numpy(path: Path) -> Any:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, PermissionError):
             raise
-        pickled = "allow_pickle" in str(error) or "Object arrays" in str(error)
+        pickled = "Object arrays" in str(error)
         what = "holds pickled objects, which could run code" if pickled else "cannot be read"
         raise UserError(f"{path}: {what}. Write plain arrays with np.save or np.savez.") from error
 
