@@ -285,6 +285,7 @@ MISTAKES = {
     "flip: 2 is not a probability": lambda: worlds.binary_symmetric(2),
     "width: 0 is not positive": lambda: worlds.additive_uniform(0),
     "Did you mean 'cubic'": lambda: worlds.margins(worlds.sparse(), "cubik"),
+    "factor-images : no log-ratio": lambda: worlds.monte_carlo(worlds.factor_images([])),
     "spiral: dim 1. Turning": lambda: worlds.spiral(1),
 }
 

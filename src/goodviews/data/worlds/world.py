@@ -97,13 +97,17 @@ def warped(
 def monte_carlo(world: World, draws: int = 400_000) -> World:
     """Set ``nats`` to the mean of the exact log-ratio over ``draws`` pairs, with its error.
 
+    Raises:
+        UserError: the log-ratio is not known, or there are fewer than two draws.
+
     Example:
         >>> from goodviews.data.worlds import gaussian
         >>> world = monte_carlo(gaussian(1, 0.5), draws=10_000)
         >>> abs(world.nats - 0.5) < 4 * world.nats_stderr < 0.05
         True
     """
-    assert world.log_ratio is not None
+    if world.log_ratio is None or draws < 2:
+        raise UserError(f"{world.name}: no log-ratio, or {draws} draws. Use both, 2 or more draws.")
     values = world.log_ratio(*world.draw(draws, np.random.default_rng(20_181)))
     stderr = float(values.std(ddof=1)) / math.sqrt(draws)
     return dataclasses.replace(world, nats=float(values.mean()), nats_stderr=stderr)
