@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from goodviews.cli.estimating import ESTIMATE
+from goodviews.cli.learning import LEARN
 from goodviews.cli.nouns import Option, Verb
 
 _IMAGE_SIZE = Option(
@@ -302,10 +303,13 @@ PREVIEW = Verb(
     positional=("data",),
 )
 
-GROUPS = ("data", "views", "encoder", "training", "method", "output")
+GROUPS = ("lesson", "numbers", "data", "views", "encoder", "training", "method", "output")
 """Headings of the help, in this order."""
 
-VERBS = {v.name: v for v in (CHOOSE, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW)}
+VERBS = {
+    v.name: v
+    for v in (CHOOSE, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW, LEARN)
+}
 
 ALIASES = {
     "output_dir": "out",
@@ -346,5 +350,8 @@ SYNONYMS = {
     "show": "list",
     "view": "views preview",
     "preview": "views preview",
+    "teach": "learn",
+    "explain": "learn",
+    "primer": "learn",
 }
 """Verbs from other tools -> the one to suggest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ def preview(options: Options) -> int:
     return 0
 
 
+def learn(options: Options) -> int:
+    """Print a lesson, or write the page of all; prints where."""
+    from goodviews.primer import learn as run
+    from goodviews.primer.terminal import printable
+
+    print(printable(run(**options), sys.stdout.encoding), end="")
+    return 0
+
+
 RUN: dict[str, Callable[[Options], int]] = {
     "choose": choose,
     "train": train,
@@ -103,4 +113,5 @@ RUN: dict[str, Callable[[Options], int]] = {
     "runs": runs,
     "list": catalogue,
     "views preview": preview,
+    "learn": learn,
 }

@@ -125,14 +125,15 @@ def _words(value: object) -> str:
     return "not known" if value is None else str(value)
 
 
-def render(template: str, **context: object) -> str:
-    """One self-contained HTML page from a template of this room.
+def render(template: str, folder: Path | None = None, /, **context: object) -> str:
+    """One self-contained HTML page from a template of this room, or of ``folder``.
 
     Everything is escaped; the stylesheet, the script and plotly are inlined, and a content
     security policy forbids the page every request.
 
     Args:
-        template: File name under ``templates/``.
+        template: File name under ``templates/`` or ``folder``.
+        folder: More templates, that may extend those here.
         context: What the template needs.
 
     Example:
@@ -141,7 +142,7 @@ def render(template: str, **context: object) -> str:
         jinja2.exceptions.UndefinedError: 'title' is undefined
     """
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([_TEMPLATES, *([folder] if folder else [])]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
