@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from goodviews.estimators import ESTIMATORS, MethodInfo, Pair
+from goodviews.estimators.discrete import entropy
 from goodviews.estimators.doubts import disagreement, of_data, of_estimate
 from goodviews.estimators.inputs import Column, check_rows, read
 from goodviews.estimators.reading import Reading
@@ -105,11 +106,11 @@ def measure(columns: Sequence[Column], ask: Ask) -> Estimate:
     run = _runner(info, columns, ask)
     variables = [column.variable for column in columns]
     reading = run(variables, int(shuffles))
-    found = _judged(reading, ask.method, columns)
+    found = judged(reading, ask.method, _how(columns))
     x, y = columns[0], columns[1]
     notes = [
         *of_data(x, y, *columns[2:], scale_free=info.scale_free),
-        *reading.warnings,
+        *found.warnings,
         *of_estimate(found, x, y),
     ]
     if not info.scale_free:
@@ -214,11 +215,16 @@ def resolve_device(device: str, *, needed: bool = True) -> str:
     return device if device != "gpu" else "cuda"
 
 
-def _judged(reading: Reading, method: str, columns: Sequence[Column]) -> Estimate:
-    """The reading with standard error, null and p-value."""
+def judged(reading: Reading, method: str, how: Mapping[str, Any]) -> Estimate:
+    """The reading with standard error, null and p-value.
+
+    Args:
+        reading: what a method read.
+        method: its name.
+        how: what to put before the method's own details.
+    """
     n, shuffled = len(reading.values), np.asarray(reading.shuffled)
     reached = int((shuffled >= reading.nats - 1e-12).sum())
-    how = {column.name: column.summary for column in columns}
     return Estimate(
         nats=reading.nats,
         stderr=float(reading.values.std(ddof=1) / math.sqrt(n)),
@@ -226,6 +232,7 @@ def _judged(reading: Reading, method: str, columns: Sequence[Column]) -> Estimat
         null=float(shuffled.mean()) if len(shuffled) else None,
         method=method,
         split=reading.split,
+        warnings=reading.warnings,
         p_value=(1 + reached) / (1 + len(shuffled)) if len(shuffled) else None,
         lower=reading.lower,
         upper=reading.upper,
@@ -234,6 +241,15 @@ def _judged(reading: Reading, method: str, columns: Sequence[Column]) -> Estimat
         rows=n,
         details={**how, "shuffles": len(shuffled), **reading.details},
     )
+
+
+def _how(columns: Sequence[Column]) -> dict[str, Any]:
+    """How each variable was read, and the entropies of labels (Miller and Madow), in nats."""
+    found: dict[str, Any] = {column.name: column.summary for column in columns}
+    for column in columns:
+        if column.variable.discrete:
+            found[f"entropy_{column.name}"] = entropy(np.bincount(column.variable.codes))
+    return found
 
 
 def _unit_doubts(

@@ -29,7 +29,7 @@ def estimate_lines(found: Estimate, units: Units = "nats", what: str = "I(x;y)")
     head = f"{what} = {_n(found.nats, units)} {units}"
     lines = [f"{head}, 95 % interval {_n(low, units)} to {_n(high, units)}"]
     facts = {
-        **{name: found.details.get(name) for name in ("x", "y", "given")},
+        **{name: _variable(found.details, name, units) for name in ("x", "y", "given")},
         "method": ", ".join(part for part in (_method(found), _KINDS[found.kind]) if part),
         "shuffled": _shuffled(found, units),
         "bounds": _bounds(found, units),
@@ -38,6 +38,13 @@ def estimate_lines(found: Estimate, units: Units = "nats", what: str = "I(x;y)")
     width = max(len(name) for name, text in facts.items() if text) + 2
     lines += [f"  {name:<{width}}{text}" for name, text in facts.items() if text]
     return lines + [f"warning: {line}" for line in found.warnings]
+
+
+def _variable(details: Mapping[str, Any], name: str, units: Units) -> str:
+    """How a variable was read; of labels the entropy too."""
+    entropy = details.get(f"entropy_{name}")
+    more = "" if entropy is None else f", entropy {_n(entropy, units)} {units}"
+    return f"{details.get(name, '')}{more}"
 
 
 def _method(found: Estimate) -> str:
@@ -68,7 +75,7 @@ def _details(details: Mapping[str, Any]) -> str:
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in details.items()
-        if name not in skip and isinstance(value, str | Number)
+        if name not in skip and "entropy" not in name and isinstance(value, str | Number)
     ]
     return ", ".join(shown)
 
@@ -81,13 +88,14 @@ def table_lines(
     Example:
         >>> found = Estimate(0.4, 0.01, null=0.001, p_value=0.01, kind="lower")
         >>> print("\n".join(table_lines({"infonce": found})))
-        method   nats   95 % interval  shuffled  p     kind
-        infonce  0.400  0.380 0.420    0.001     0.01  lower bound
+        method   nats   95 % interval   shuffled  p     kind
+        infonce  0.400  0.380 to 0.420  0.001     0.01  lower bound
     """
     lines = [[head, units, "95 % interval", "shuffled", "p", "kind"]]
+    lines[0] += ["method"] * (head != "method")
     for name, found in rows.items():
         if isinstance(found, Estimate):
-            lines.append([name, *_cells(found, units)])
+            lines.append([name, *_cells(found, units), *[found.method] * (head != "method")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[x.ljust(w) for x, w in zip(line, widths, strict=True)] for line in lines]
     out = ["  ".join(line).rstrip() for line in padded]
@@ -114,7 +122,7 @@ def _cells(found: Estimate, units: Units) -> Sequence[str]:
     low, high = found.interval
     return (
         _n(found.nats, units),
-        f"{_n(low, units)} {_n(high, units)}",
+        f"{_n(low, units)} to {_n(high, units)}",
         "-" if found.null is None else _n(found.null, units),
         "-" if found.p_value is None else f"{found.p_value:.2g}",
         "" if found.kind == "neither" else f"{found.kind} bound",

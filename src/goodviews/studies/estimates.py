@@ -11,10 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from goodviews.estimators.estimate import Ask, measure, read_all
+from goodviews.estimators.estimate import Ask, judged, measure, read_all
 from goodviews.estimators.heldout import heldout_information
-from goodviews.evaluation.features import draw, extract
+from goodviews.estimators.reading import Reading
+from goodviews.evaluation.features import draw, extract, labels_of
+from goodviews.evaluation.logistic import fit_logistic
 from goodviews.evaluation.online import projections
+from goodviews.evaluation.task import checked
+from goodviews.information import label_entropy
 from goodviews.interfaces import Estimate, ImageSource, UserError
 from goodviews.studies.evaluate import open_data
 from goodviews.studies.frozen import load, load_design
@@ -26,6 +30,8 @@ ROWS_A_DIRECTION = 50
 """Fewer rows a direction than this, and fewer directions are measured."""
 FITTED = 5000
 """The most training images that the principal directions are fitted on."""
+SHUFFLES = 99
+"""Shuffles of the labels under the probe."""
 PAIRS = 5000
 """The most held-out images that are measured."""
 
@@ -40,9 +46,10 @@ def information_of_run(
     """What a trained run's views, projections and labels share, on held-out images, in nats.
 
     ``I(v1;v2)``: held-out I_NCE of the run's own critic, a lower bound. ``I(z1;z2)``: between the
-    projections of two views of each image. ``I(z;y)``: between representation and labels. z is
-    brought to its first principal directions (fitted on training images), which can only lose
-    information; the estimate's warnings say how much of the variance is left.
+    projections of two views of each image. ``I(z;y)``: between representation and labels. For these
+    two, z is brought to its first principal directions (fitted on training images), which can only
+    lose information; the warnings say how much of the variance is left. ``I(z;y) probe`` reads all
+    of z: :func:`probe_bound`.
 
     Args:
         run: the folder that `goodviews train` wrote.
@@ -67,6 +74,7 @@ def information_of_run(
         ),
         "I(z1;z2)": lambda: between_views(method, train, test, partners, ask),
         "I(z;y)": lambda: with_labels(method, train, test, ask),
+        "I(z;y) probe": lambda: probe_bound(method, train, test, ask.seed),
     }
     rows: dict[str, Estimate | str] = {}
     for name, part in parts.items():
@@ -109,6 +117,30 @@ def with_labels(method: Any, train: ImageSource, test: ImageSource, ask: Ask) ->
     z = part.of(extract(method, test))
     columns = read_all((z, test.labels.numpy(), None), (False, True, None))
     return _noted(measure(columns, ask), part)
+
+
+def probe_bound(method: Any, train: ImageSource, test: ImageSource, seed: int = 0) -> Estimate:
+    """H(y) minus the held-out cross-entropy of a linear probe: a lower bound on I(z;y), in nats.
+
+    ``mean_i log q(y_i|z_i) / p(y_i)`` with q fitted on training images (Barber and Agakov 2003).
+
+    Raises:
+        UserError: fewer than two classes, no labels.
+    """
+    sources = (train, test)
+    z_train, z_test = (extract(method, source) for source in sources)
+    y_train, y_test = (labels_of(source) for source in sources)
+    task = checked(z_train, y_train, z_test, y_test)
+    probe = fit_logistic(task.train_x, task.train_y, len(task.classes), seed=seed)
+    known = task.test_y >= 0
+    with torch.no_grad():
+        log_q = probe(task.test_x[known]).double().cpu().numpy()
+    y = task.test_y[known].cpu().numpy()
+    ratios = log_q - np.log(np.bincount(y, minlength=log_q.shape[1]).clip(1) / len(y))
+    rng, rows = np.random.default_rng(seed), np.arange(len(y))
+    shuffled = [ratios[rows, rng.permutation(y)].mean() for _ in range(SHUFFLES)]
+    reading = Reading(ratios[rows, y], np.array(shuffled), "lower", split="held-out")
+    return judged(reading, "linear probe", {"entropy_y": label_entropy(y)})
 
 
 class Directions(NamedTuple):
