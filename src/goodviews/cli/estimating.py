@@ -222,5 +222,6 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UserError(f"--settings: {pair!r} is not NAME=VALUE. Use for example neighbors=5.")
-        found[name.strip().replace("-", "_")] = yaml.safe_load(value)
+        typed = None if value.lower() == "none" else yaml.safe_load(value)
+        found[name.strip().replace("-", "_")] = typed
     return found
