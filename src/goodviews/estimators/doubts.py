@@ -78,22 +78,28 @@ def ties(column: Column) -> list[str]:
     """Columns of numbers in which more than a tenth of the rows share their value."""
     if column.variable.discrete:
         return []
-    values = column.variable.values
-    shares = np.array([_tied(values[:, j]) for j in range(values.shape[1])])
+    places = _some(column.variable.width)
+    values = column.variable.values[:, places]
+    shares = np.array([_tied(v) for v in values.T])
     worst = int(shares.argmax())
     if shares[worst] <= 0.1:
         return []
     levels = len(np.unique(values[:, worst]))
     few = levels <= max(10, len(values) / 50)
-    where = f"column {column.columns[worst]}" if len(shares) > 1 else "it"
+    where = f"column {column.columns[places[worst]]}" if len(shares) > 1 else "it"
     what = f"has only {levels} different values" if few else "repeats its values"
     hint = ". If these are labels, say so (discrete_x, discrete_y; --labels)" if few else ""
     many = int((shares > 0.1).sum())
-    more = f"; {many} of {len(shares)} columns tie" if many > 1 else ""
+    more = f"; so do {many - 1} more columns" if many > 1 else ""
     return [
         f"{column.name}: read as numbers, but {where} {what} "
         f"({shares[worst]:.0%} of rows tie{more}){hint}"
     ]
+
+
+def _some(width: int) -> np.ndarray:
+    """At most 64 columns, evenly spread: wide data are looked at in passing."""
+    return np.unique(np.linspace(0, width - 1, min(width, 64)).astype(int))
 
 
 def _tied(values: np.ndarray) -> float:
@@ -118,8 +124,10 @@ def scales(column: Column) -> list[str]:
 
 def repeated_rows(x: Column, y: Column) -> list[str]:
     """More than one row in twenty is a copy of another, and no column ties for other reasons."""
-    columns = [v for c in (x, y) if not c.variable.discrete for v in c.variable.values.T]
-    rows = np.hstack([x.variable.values, y.variable.values])
+    blocks = [c.variable.values[:, _some(c.variable.width)] for c in (x, y)]
+    pairs = zip((x, y), blocks, strict=True)
+    columns = [v for c, block in pairs if not c.variable.discrete for v in block.T]
+    rows = np.hstack(blocks)
     distinct = len(distinct_rows(rows)[0])
     if not columns or len(rows) - distinct <= len(rows) / 20:
         return []
@@ -150,7 +158,8 @@ def _autocorrelation(variable: Variable) -> float:
         chance = float(np.square(np.bincount(codes) / len(codes)).sum())
         same = float((codes[1:] == codes[:-1]).mean())
         return (same - chance) / (1 - chance)
-    v = variable.values[:, :32] - variable.values[:, :32].mean(axis=0)
+    v = variable.values[:, _some(variable.width)]
+    v = v - v.mean(axis=0)
     return float(np.median((v[1:] * v[:-1]).mean(axis=0) / np.square(v).mean(axis=0)))
 
 

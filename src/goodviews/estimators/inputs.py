@@ -218,10 +218,11 @@ _ORDER = ("bool", "integer", "number")
 
 def _kind(column: np.ndarray, name: str, title: str) -> str:
     """What an object column holds: "text", "bool", "integer" or "number"."""
-    found = set()
+    found, missing = set(), []
     for row, value in enumerate(column.tolist()):
-        if value is None or type(value).__name__ in ("NAType", "NaTType"):
-            raise UserError(f"{name}: row {row}, column {title!r} is missing. Drop or fill it.")
+        if value is None or value != value or type(value).__name__ == "NAType":
+            missing.append(row)
+            continue
         if isinstance(value, bool | np.bool_):
             found.add("bool")
         elif isinstance(value, int | np.integer):
@@ -235,6 +236,8 @@ def _kind(column: np.ndarray, name: str, title: str) -> str:
                 f"{name}: row {row}, column {title!r} holds a {type(value).__name__}. "
                 "Give numbers, or text as labels."
             )
+    if missing:
+        raise UserError(f"{name}: row {missing[0]}, column {title!r} is missing. Drop or fill it.")
     if "text" in found and len(found) > 1:
         raise UserError(f"{name}: column {title!r} mixes text and numbers. Give one of them.")
     return "text" if "text" in found else max(found, key=_ORDER.index)
