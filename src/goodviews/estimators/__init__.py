@@ -87,5 +87,12 @@ ESTIMATORS: dict[str, MethodInfo] = {
         reads=("labels",),
         given="conditional:conditional_discrete",
     ),
+    "denoiser": MethodInfo(
+        "denoiser:denoiser",
+        "Denoiser gap (diffusion): any dependence, wide numbers; minutes.",
+        reads=("numbers", "mixed"),
+        quick=False,
+        device=True,
+    ),
 }
 """Method name -> where it is and what it reads."""
