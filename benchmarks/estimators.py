@@ -80,17 +80,22 @@ def read_samples(folder: Path) -> list[Sample]:
     """The samples that a folder's index lists, in either form."""
     found = []
     for entry in json.loads((folder / "index.json").read_text()):
-        common = (entry["id"], entry["name"], entry["group"])
-        dims = (entry["dim_x"], entry["dim_y"])
-        if "file" in entry:
-            place = folder / entry["file"]
-            rows = (entry["n"], entry["seed"], dims, entry["mi"], place)
-            found.append(Sample(*common, *rows))
-            continue
-        for file in entry["files"]:
-            rows = (entry["n_train"], file["seed"], dims, entry["mi_true_nats"])
-            oracle = file.get("oracle_mean_pmi_train")
-            found.append(Sample(*common, *rows, folder / file["file"], "_train", oracle))
+        for file in entry.get("files", [entry]):
+            split = "files" in entry
+            found.append(
+                Sample(
+                    task=entry["id"],
+                    name=entry["name"],
+                    group=entry["group"],
+                    n=entry["n_train" if split else "n"],
+                    seed=file["seed"],
+                    dims=(entry["dim_x"], entry["dim_y"]),
+                    truth=entry["mi_true_nats" if split else "mi"],
+                    path=folder / file["file"],
+                    side="_train" if split else "",
+                    oracle=file.get("oracle_mean_pmi_train"),
+                )
+            )
     return found
 
 
