@@ -20,7 +20,7 @@ SUMMARY = (
     "MAE -waves",
     "RMSE",
     "median",
-) + ("max", "max -waves", "bias", "95 % covers", "median s", "max s")
+) + ("max", "max -waves", "bias", "95 % covers", "median s", "max s", "median CPU s")
 
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
@@ -73,6 +73,7 @@ def summary(method: str, group: str, n: int, rows: Sequence[Row]) -> list[str]:
         covers(good),
         number(seconds, statistics.median, 1),
         number(seconds, max, 1),
+        number([r["cpu_seconds"] for r in good if "cpu_seconds" in r], statistics.median, 1),
     ]
 
 

@@ -2,7 +2,7 @@
 
 A worker runs under the Python that has its package. It says hello with its version, then answers
 each request ``{"path", "method", "seed", "n", "side", "shuffled"}`` by the estimate in nats and the
-seconds it took. What a package prints goes to stderr.
+seconds it took, of the clock and of the processor. What a package prints goes to stderr.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def serve(measure: Measure, version: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         x, y = load(request)
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 answer = measure(x, y, request["method"], request["seed"])
@@ -53,4 +53,5 @@ def serve(measure: Measure, version: str) -> None:
         except Exception as error:  # noqa: BLE001  whatever a package raises is its result
             answer = {"error": f"{type(error).__name__}: {error}"}
         answer["seconds"] = time.perf_counter() - start
+        answer["cpu_seconds"] = time.process_time() - start_cpu
         answers.write(json.dumps(answer, default=str) + "\n")
