@@ -95,13 +95,19 @@ def expected_infonce(joint: ArrayLike, candidates: int) -> float:
     """
     ceiling(candidates)
     table = distribution(joint, "joint", 2)
-    marginal, log_mean = table.sum(0), 0.0
-    for row in table[table.sum(1) > 0]:
-        present = marginal > 0
-        ratio = row[present] / (row.sum() * marginal[present])
+    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
+    marginal = table.sum(0)
+    masses: dict[tuple[bytes, bytes], float] = {}  # rows that look alike are integrated once
+    for row in table:
+        ratio = row / (row.sum() * marginal)
         values, place = np.unique(ratio, return_inverse=True)
-        weight = np.bincount(place, marginal[present])  # p(y) of each value of r
-        log_mean += float(row.sum()) * _log_mean(values, weight, candidates)
+        weight = np.bincount(place, marginal)  # p(y) of each value of r
+        profile = values.tobytes(), weight.tobytes()
+        masses[profile] = masses.get(profile, 0.0) + float(row.sum())
+    log_mean = sum(
+        mass * _log_mean(np.frombuffer(values), np.frombuffer(weight), candidates)
+        for (values, weight), mass in masses.items()
+    )
     return mutual_information(table) - log_mean
 
 

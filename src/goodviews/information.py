@@ -76,7 +76,7 @@ def surprisal(p: float) -> float:
     """
     if not 0.0 <= p <= 1.0:
         raise UserError(f"p: {p:g} is no probability. Use a number from 0 to 1.")
-    return -math.log(p) if p else math.inf
+    return -math.log(p) + 0.0 if p else math.inf  # + 0.0: no -0.0 for p = 1
 
 
 def entropy(p: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""A realistic study and run made by hand, and a browser to look at their pages."""
+"""A realistic study and run made by hand."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import csv
 import io
 import json
 import math
-import os
 import random
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from goodviews.interfaces import Row
 from goodviews.report import strip_path, summarise
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 K = 256
 
@@ -270,18 +264,3 @@ def write_run(out: Path) -> Path:
     pairs = [{"true": "cat", "predicted": "dog", "count": 181}]
     (out / "confusions.json").write_text(json.dumps(pairs))
     return out
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = os.environ.get("GOODVIEWS_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium: install it or set GOODVIEWS_CHROMIUM to its path")
-    with sync_api.sync_playwright() as driver:
-        program = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield program
-        program.close()

@@ -16,7 +16,7 @@ from goodviews.information import (
 from goodviews.interfaces import UserError
 from goodviews.primer.lesson import Bars, Curve, Dial, Example, Facts, Lesson, Shown, Table
 from goodviews.primer.numbers import both, distribution, number, say
-from goodviews.primer.surprise import STEPS, moved, outcomes, three
+from goodviews.primer.surprise import STEPS, moved, outcomes, three, typed
 
 
 def _aligned(p: Sequence[float], q: Sequence[float] | None) -> Sequence[float]:
@@ -122,7 +122,7 @@ CROSS_ENTROPY = Lesson(
                     "probability given to the true class",
                     (0.01, 0.02, *STEPS, 0.99),
                     0.7,
-                    lambda x: {"q": three(x)},
+                    lambda x: {"q": f"{typed(x)},{typed(2 * (1 - x) / 3)},{typed((1 - x) / 3)}"},
                 ),
             ),
         ),

@@ -71,8 +71,8 @@ NCE = Lesson(
         Example(
             nce_example,
             {
-                "p_model": number(0, 1e6),
-                "p_noise": number(0, 1e6),
+                "p_model": number(0, 1000),
+                "p_noise": number(0, 1000),
                 "negatives": count(1, 1_000_000),
             },
             {"p_model": "0.6", "p_noise": "0.1", "negatives": "5"},
@@ -200,8 +200,9 @@ def temperature_example(scores: Sequence[float], temperature: float) -> Shown:
                 (temperature, infonce_loss(scores, temperature)),
                 ("chance", ceiling(len(scores))),
             ),
-            "The scores are the same in every row. A low temperature makes the judge look sure, a "
-            "high one doubtful: T sets how hard the quiz feels, not what the critic knows.",
+            f"With T = {say(temperature)} the loss is {say(infonce_loss(scores, temperature))} "
+            "nats; the scores are the same in every row. A low temperature makes the judge look "
+            "sure, a high one doubtful: T sets how hard the quiz feels, not what the critic knows.",
         ),
         facts | {"chance": ceiling(len(scores))},
     )

@@ -36,9 +36,10 @@ def cell(x: float) -> str:
         >>> [cell(x) for x in (4, 0.5, 5.9055e-05, 0.0)]
         ['4', '0.5000', '5.9e-5', '0.0000']
     """
-    if isinstance(x, int) or math.isinf(x) or 0 < abs(x) < 1e-3:
-        return f"{x:,}" if isinstance(x, int) else say(x)
-    return f"{x:,.4f}"
+    if isinstance(x, int):
+        return f"{x:,}"
+    small, large = 0 < abs(x) < 1e-3, abs(x) >= 1e5
+    return say(x) if small or large else f"{x:,.4f}"
 
 
 def _exponent(text: str) -> str:

@@ -48,7 +48,7 @@ def table_example(joint: Sequence[Sequence[float]]) -> Shown:
     facts |= {
         "HXY": entropy(table) * BITS,
         "total": 1.0,
-        "numbers": list(range(1, 1 + max(table.shape))),
+        "names": list(range(1, 1 + max(table.shape))),
     }
     return Shown(
         (
@@ -96,7 +96,7 @@ def bell_example(rho: float) -> Shown:
     """Two Gaussian columns with a correlation."""
     shared = gaussian_information(rho)
     known = [0.2, 0.5, 0.9]
-    facts: Facts = {"rho": rho, "I": shared, "rhos": known, "2": [0.5, 2, 1]}
+    facts: Facts = {"rho": rho, "I": shared, "rhos": known, "law": [-0.5, 2, 1]}
     facts |= {"known": [gaussian_information(r) for r in known]}
     at = [0.98 * i / 60 for i in range(61)]
     here = min(abs(rho), 0.98)
