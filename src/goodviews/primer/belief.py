@@ -105,7 +105,7 @@ def classification_example(q: Sequence[float]) -> Shown:
 CROSS_ENTROPY = Lesson(
     name="cross-entropy",
     title="Cross-entropy: what does it cost to believe q when p is true?",
-    line="Mean surprise of who believes q where p is true; a loss.",
+    line="Mean surprise of believing q where p is true; a loss.",
     examples=(
         Example(
             cross_entropy_example,
@@ -230,7 +230,7 @@ def bell_example(shift: float) -> Shown:
 KL = Lesson(
     name="kl",
     title="KL divergence: how far is believing q from knowing p?",
-    line="Cross-entropy beyond the entropy: the price of error.",
+    line="Cross-entropy beyond the entropy: the price of q.",
     examples=(
         Example(
             kl_example,

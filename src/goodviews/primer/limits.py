@@ -59,6 +59,12 @@ def ceiling_example(n: int, candidates: Sequence[int]) -> Shown:
     ceilings = [ceiling(k) for k in ks]
     facts: Facts = {"n": n, "I": shared, "K": ks, "shown": shown, "ceilings": ceilings}
     facts |= {"bits": [c * BITS for c in ceilings]}
+    verdict = (
+        "A quiz with K answers is won once every answer is right; how much more the views share, "
+        "it cannot tell."
+        if ceilings[0] < shared
+        else "Its ceiling is not in the way here: log K is at least I."
+    )
     return Shown(
         (
             f"Now views that share a lot: which one of {n:,} things it is, so I = log {n:,} = "
@@ -72,9 +78,7 @@ def ceiling_example(n: int, candidates: Sequence[int]) -> Shown:
                 [*((f"K = {k:,}", s) for k, s in zip(ks, shown, strict=True)), ("I(X;Y)", shared)],
                 marked=(len(ks),),
             ),
-            f"With K = {ks[0]:,} it shows {say(shown[0])} nats of {say(shared)}. A quiz with K "
-            "answers is won once every answer is right; how much more the views share, it cannot "
-            "tell.",
+            f"With K = {ks[0]:,} it shows {say(shown[0])} nats of {say(shared)}. {verdict}",
         ),
         facts,
     )
@@ -134,7 +138,7 @@ BOUNDS = Lesson(
         + ", ".join(f"{say(math.expm1(2 * i))} for {i}" for i in _PRICE)
         + " nats. A ceiling or a variance: every such bound has one of them.",
         "So a number needs its K, its error, the same number for shuffled pairs, and pairs held "
-        "out: `goodviews` reports all of them.",
+        "out: goodviews reports all of them.",
     ),
     mistake="Reading I_NCE near log K as the information, or a higher bound as a better "
     "representation. The first is a matter of arithmetic, above. The second was tested: tighter "

@@ -219,15 +219,15 @@ def views_example(n: int, shared: int) -> Shown:
     facts |= {"excess": (both_views - math.log(n)) * BITS, "collapse": math.log(n)}
     things = ", ".join(_THINGS[:n]) + (", ..." if n > len(_THINGS) else "")
     nuisance = (
-        f"Both views also show in which of {shared} kitchens it happens."
+        f"Both show what bakes, and in which of {shared} kitchens."
         if shared > 1
-        else "They share nothing else."
+        else "Both show what bakes."
     )
     return Shown(
         (
             f"Something bakes, one of {n} things ({things}). View 1 is the sight of it, under a "
             f"bright or a dim lamp; view 2 is the smell, the window open or closed. {nuisance} "
-            "What do the two views share?",
+            "How much do the two views share?",
             Bars(
                 "bits",
                 [
