@@ -63,7 +63,7 @@ def ceiling_example(n: int, candidates: Sequence[int]) -> Shown:
         "A quiz with K answers is won once every answer is right; how much more the views share, "
         "it cannot tell."
         if ceilings[0] < shared
-        else "Its ceiling is not in the way here: log K is at least I."
+        else "No ceiling is in the way here, since log K is at least I; more candidates bring it closer."
     )
     return Shown(
         (
