@@ -63,7 +63,7 @@ def ceiling_example(n: int, candidates: Sequence[int]) -> Shown:
         "A quiz with K answers is won once every answer is right; how much more the views share, "
         "it cannot tell."
         if ceilings[0] < shared
-        else "No ceiling is in the way here, since log K is at least I; more candidates bring it closer."
+        else "No ceiling is in the way, since log K is at least I; more candidates help still."
     )
     return Shown(
         (
