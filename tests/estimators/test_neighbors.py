@@ -7,16 +7,8 @@ import pytest
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from goodviews.estimators.neighbors import (
-    count_within,
-    gao_values,
-    jittered,
-    ksg,
-    ksg_values,
-    mixed,
-    ross_values,
-    standard_scores,
-)
+from goodviews.estimators.distances import count_within, jittered, standard_scores
+from goodviews.estimators.neighbors import gao_values, ksg, ksg_values, mixed, ross_values
 from goodviews.estimators.variables import Variable, normal_scores
 from goodviews.interfaces import UserError
 
@@ -65,8 +57,8 @@ def test_values_are_kraskovs_formula(variant, norm, widths):
 def test_tiles_and_trees_agree(monkeypatch):
     x, y = gaussian(300, 0.8, d=2)
     trees = [ksg_values(x, y, 3, variant) for variant in (1, 2)]
-    monkeypatch.setattr("goodviews.estimators.neighbors._TREE_WIDTH", 0)
-    monkeypatch.setattr("goodviews.estimators.neighbors._TILE", 7 * 300)
+    monkeypatch.setattr("goodviews.estimators.distances._TREE_WIDTH", 0)
+    monkeypatch.setattr("goodviews.estimators.distances._TILE", 7 * 300)
     tiles = [ksg_values(x, y, 3, variant) for variant in (1, 2)]
     np.testing.assert_array_equal(trees, tiles)
 
@@ -225,11 +217,20 @@ def test_same_seed_same_numbers():
     np.testing.assert_array_equal(first.shuffled, second.shuffled)
 
 
-def test_standard_error_is_the_spread_over_samples():
-    readings = [read(*gaussian(400, 0.8, seed=seed)) for seed in range(100)]
-    claimed = np.mean([r.values.std(ddof=1) / 20 for r in readings])
+@pytest.mark.parametrize(("d", "neighbors"), [(1, 3), (1, 10), (2, 3)])
+def test_standard_error_is_the_spread_over_samples(d, neighbors):
+    readings = [read(*gaussian(300, 0.7, d, s), neighbors=neighbors) for s in range(60)]
+    claimed = np.mean([r.values.std(ddof=1) / math.sqrt(300) for r in readings])
     found = np.std([r.nats for r in readings], ddof=1)
-    assert 0.7 < claimed / found < 1.6
+    assert 0.75 < claimed / found < 1.35
+
+
+def test_stretching_keeps_the_mean():
+    x, y = gaussian(500, 0.7)
+    values, plain = read(x, y, scores=False).values, ksg_values(*map(standard_scores, (x, y)))
+    assert values.mean() == pytest.approx(plain.mean(), abs=1e-12)
+    assert 1.05 < values.std() / plain.std() < 1.8
+    assert np.corrcoef(values, plain)[0, 1] == pytest.approx(1.0)
 
 
 def test_shuffles_of_many_rows_are_of_fewer_and_on_the_safe_side():

@@ -12,12 +12,8 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 
 from goodviews.estimators.discrete import check_labels, few_warnings, label_codes
-from goodviews.estimators.neighbors import (
-    check_dims,
-    check_neighbors,
-    count_within,
-    neighbor_scores,
-)
+from goodviews.estimators.distances import count_within, neighbor_scores
+from goodviews.estimators.neighbors import check_dims, check_neighbors, stretched
 from goodviews.estimators.reading import Method, Reading
 from goodviews.estimators.variables import Variable, normal_scores
 from goodviews.interfaces import UserError
@@ -108,16 +104,17 @@ def conditional_ksg(
     )
     rng = np.random.default_rng(seed)
     a, b, c = (_embedded(v, scores) for v in (x, y, z))
-    values = conditional_values(a, b, c, neighbors)
+
+    def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        return conditional_values(a, b, c, neighbors)
+
+    values = stretched(statistic, (a, b, c), neighbors, rng)
     details: dict[str, float] = {"neighbors": neighbors}
     if shuffles and len(x) > null_rows:
         rows = rng.choice(len(x), null_rows, replace=False)
         a, b, c, z = a[rows], b[rows], c[rows], z.take(rows)
         details["null_rows"] = null_rows
-    shuffled = [
-        float(conditional_values(a, b[order_within(z, rng)], c, neighbors).mean())
-        for _ in range(shuffles)
-    ]
+    shuffled = [float(statistic(a, b[order_within(z, rng)], c).mean()) for _ in range(shuffles)]
     return Reading(values, np.array(shuffled), split="all", details=details, warnings=warnings)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from goodviews.estimators.neighbors import neighbor_scores
+from goodviews.estimators.distances import neighbor_scores
 from goodviews.estimators.variables import Variable
 
 LOW, HIGH = -7.0, 9.0

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
+from goodviews.estimators.distances import (
+    METRICS,
+    Norm,
+    count_within,
+    jittered,
+    near_counts,
+    neighbor_scores,
+)
 from goodviews.estimators.reading import Reading
-from goodviews.estimators.variables import Variable, normal_scores
+from goodviews.estimators.variables import Variable
 from goodviews.interfaces import UserError, check_name
-
-Norm = Literal["max", "euclidean"]
-
-_TREE_WIDTH = 8
-"""KD-trees visit nearly every point above this width: distances are then computed in tiles."""
-_TILE = 4_000_000
-"""Distances held at once by the tiled path."""
-_JITTER = 1e-10
-"""Of a column's standard deviation, to part equal values."""
-_METRICS = {"max": "chebyshev", "euclidean": "euclidean"}
 
 
 def ksg(
@@ -89,7 +86,7 @@ def ksg(
             max_dims=max_dims,
             null_rows=null_rows,
         )
-    check_name("norm", norm, _METRICS)
+    check_name("norm", norm, METRICS)
     if variant not in (1, 2):
         raise UserError(f"variant: {variant} is not 1 or 2 (Kraskov et al. 2004, eqs. 8 and 9).")
     check_neighbors("ksg", neighbors, len(x))
@@ -182,10 +179,7 @@ def ksg_values(
         True
     """
     n = len(x)
-    if norm == "euclidean" or max(x.shape[1], y.shape[1]) > _TREE_WIDTH:
-        near_x, near_y = _tiled_counts(x, y, neighbors, variant, norm)
-    else:
-        near_x, near_y = _tree_counts(x, y, neighbors, variant)
+    near_x, near_y = near_counts(x, y, neighbors, variant, norm)
     if variant == 2:
         return digamma(neighbors) - 1 / neighbors + digamma(n) - digamma(near_x) - digamma(near_y)
     return digamma(neighbors) + digamma(n) - digamma(near_x + 1) - digamma(near_y + 1)
@@ -237,66 +231,6 @@ def ross_values(x: np.ndarray, labels: np.ndarray, neighbors: int = 3) -> np.nda
     return values
 
 
-def count_within(block: np.ndarray, radius: np.ndarray, *, closed: bool = False) -> np.ndarray:
-    """For each row the others nearer than ``radius`` in max-norm, int64 (n,).
-
-    Args:
-        block: shape (n, d).
-        radius: shape (n,).
-        closed: count those at the radius too. In one dimension, distances that differ by a few
-            rounding errors count as equal.
-
-    Example:
-        >>> line = np.array([[0.0], [1.0], [3.0]])
-        >>> count_within(line, np.ones(3)).tolist(), count_within(line, np.ones(3), closed=True)
-        ([0, 0, 0], array([1, 1, 0]))
-    """
-    if block.shape[1] > 1:
-        reach = np.maximum(radius if closed else np.nextafter(radius, -1.0), 0.0)
-        counts = cKDTree(block).query_ball_point(block, reach, p=np.inf, return_length=True)
-        return np.where((radius > 0) | closed, counts - 1, 0)
-    values = block[:, 0]
-    slack = 4 * np.spacing(np.abs(values).max() + radius)
-    radius = radius + slack if closed else radius - slack
-    ordered = np.sort(values)
-    upper = np.searchsorted(ordered, values + radius, "right")
-    return np.maximum(upper - np.searchsorted(ordered, values - radius, "left") - 1, 0)
-
-
-def _tree_counts(
-    x: np.ndarray, y: np.ndarray, k: int, variant: int
-) -> tuple[np.ndarray, np.ndarray]:
-    joint = np.hstack([x, y])
-    distance, index = cKDTree(joint).query(joint, k + 1, p=np.inf)
-    if variant == 1:
-        return count_within(x, distance[:, -1]), count_within(y, distance[:, -1])
-    reach = (np.abs(v[index] - v[:, None]).max((1, 2)) for v in (x, y))
-    near_x, near_y = (count_within(v, r, closed=True) for v, r in zip((x, y), reach, strict=True))
-    return near_x, near_y
-
-
-def _tiled_counts(
-    x: np.ndarray, y: np.ndarray, k: int, variant: int, norm: Norm
-) -> tuple[np.ndarray, np.ndarray]:
-    n = len(x)
-    near = np.empty((2, n), np.int64)
-    tile = max(1, _TILE // n)
-    for start in range(0, n, tile):
-        rows = slice(start, min(start + tile, n))
-        parts = [cdist(v[rows], v, _METRICS[norm]) for v in (x, y)]
-        joint = np.maximum(*parts)
-        own = np.arange(rows.stop - rows.start)
-        joint[own, own + start] = np.inf
-        nearest = np.argpartition(joint, k - 1, axis=1)[:, :k]
-        if variant == 1:
-            reach = np.take_along_axis(joint, nearest, 1).max(1, keepdims=True)
-            near[:, rows] = [(part < reach).sum(1) - 1 for part in parts]
-        else:
-            reaches = [np.take_along_axis(p, nearest, 1).max(1, keepdims=True) for p in parts]
-            near[:, rows] = [(p <= r).sum(1) - 1 for p, r in zip(parts, reaches, strict=True)]
-    return near[0], near[1]
-
-
 # --- what every neighbour method shares -----------------------------------------------------------
 
 
@@ -312,7 +246,7 @@ def read_neighbors(
     neighbors: int,
 ) -> Reading:
     """A Reading of ``statistic`` on all rows and on shuffles of y within ``null_rows`` of them."""
-    values = statistic(x, y)
+    values = stretched(statistic, (x, y), neighbors, rng)
     details: dict[str, float] = {"neighbors": neighbors}
     if shuffles and len(x) > null_rows:
         rows = rng.choice(len(x), null_rows, replace=False)
@@ -324,40 +258,40 @@ def read_neighbors(
     )
 
 
-def jittered(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The columns that have ties, plus uniform noise of 1e-10 of their standard deviation.
+def stretched(
+    statistic: Callable[..., np.ndarray],
+    blocks: tuple[np.ndarray, ...],
+    neighbors: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """``statistic(*blocks)``, stretched about its mean until the spread tells the standard error.
 
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> values = jittered(np.array([[0.0, 1.0], [0.0, 2.0], [3.0, 3.0]]), rng)
-        >>> bool(values[0, 0] == values[1, 0]), values[:, 1].tolist()
-        (False, [1.0, 2.0, 3.0])
+    Rows share neighbours, so the mean of the terms varies more than independent terms would: 1.2
+    to 1.5 times, and more for many neighbours. How much is read off disjoint subsamples of m rows,
+    whose values have m / n of the precision (Holmes and Nemenman 2019).
+
+    Args:
+        statistic: blocks of rows -> one term a row.
+        blocks: arrays of n rows.
+        neighbors: k; subsamples have 10 k rows or more.
+        rng: of the subsamples.
     """
-    tied = np.array([len(np.unique(column)) < len(values) for column in values.T])
-    if not tied.any():
+    values = statistic(*blocks)
+    n = len(values)
+    m = max(50, 10 * neighbors, n // 50)
+    if n < 2 * m:
         return values
-    spread = values.std(0)
-    noise = rng.uniform(-1.0, 1.0, values.shape) * np.where(spread > 0, spread, 1.0) * _JITTER
-    centred = values - np.median(values, axis=0)  # else the noise is lost beside a large mean
-    return np.where(tied, centred + noise, values)
-
-
-def standard_scores(values: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and variance 1; constant columns become 0. Shape (n, d).
-
-    Example:
-        >>> standard_scores(np.array([[0.0, 5.0], [2.0, 5.0]])).tolist()
-        [[-1.0, 0.0], [1.0, 0.0]]
-    """
-    spread = values.std(0)
-    return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
-
-
-def neighbor_scores(variable: Variable, scores: bool) -> np.ndarray:
-    """What distances are taken of: normal scores, or standard scores; labels' codes as they are."""
-    if variable.discrete:
-        return variable.values
-    return normal_scores(variable.values) if scores else standard_scores(variable.values)
+    means = []
+    for _ in range(-(-40 // (n // m))):
+        order = rng.permutation(n)
+        for start in range(0, n - m + 1, m):
+            rows = order[start : start + m]
+            with contextlib.suppress(UserError):  # each label once in so few rows
+                means.append(statistic(*(block[rows] for block in blocks)).mean())
+    if len(means) < 10 or not values.std() > 0:
+        return values
+    stretch = max(1.0, np.std(means, ddof=1) * np.sqrt(m) / values.std())
+    return values.mean() + stretch * (values - values.mean())
 
 
 def check_neighbors(method: str, neighbors: int, n: int) -> None:
