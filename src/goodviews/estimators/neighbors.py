@@ -273,24 +273,24 @@ def stretched(
     Args:
         statistic: blocks of rows -> one term a row.
         blocks: arrays of n rows.
-        neighbors: k; subsamples have 10 k rows or more.
+        neighbors: k; subsamples have 200 rows, 10 k, or n / 50.
         rng: of the subsamples.
     """
     values = statistic(*blocks)
     n = len(values)
-    m = max(50, 10 * neighbors, n // 50)
-    if n < 2 * m:
+    m = min(max(200, 10 * neighbors, n // 50), n // 2)
+    if m <= 2 * neighbors or not values.std() > 0:
         return values
-    means = []
+    variances = []
     for _ in range(-(-40 // (n // m))):
         order = rng.permutation(n)
-        for start in range(0, n - m + 1, m):
-            rows = order[start : start + m]
-            with contextlib.suppress(UserError):  # each label once in so few rows
-                means.append(statistic(*(block[rows] for block in blocks)).mean())
-    if len(means) < 10 or not values.std() > 0:
+        parts = (order[start : start + m] for start in range(0, n - m + 1, m))
+        with contextlib.suppress(UserError):  # so few rows that each label comes once
+            means = [statistic(*(block[rows] for block in blocks)).mean() for rows in parts]
+            variances.append(np.var(means, ddof=1))
+    if not variances:
         return values
-    stretch = max(1.0, np.std(means, ddof=1) * np.sqrt(m) / values.std())
+    stretch = max(1.0, np.sqrt(m * np.mean(variances)) / values.std())
     return values.mean() + stretch * (values - values.mean())
 
 
