@@ -76,7 +76,9 @@ def make_task(
     """
     sides = {"x": (x, y), "y": (y, x)}
     sides = {name: pair for name, pair in sides.items() if not pair[0].discrete}
-    targets, given = ([_columns(pair[side], scores) for pair in sides.values()] for side in (0, 1))
+    targets, given = (
+        [columns_of(pair[side], scores) for pair in sides.values()] for side in (0, 1)
+    )
     width = max(target.shape[1] for target in targets)
     used = np.stack([np.arange(width) < target.shape[1] for target in targets])[:, None]
     held, smallest = max(len(fold) // 12, 10), len(fold) - int(np.bincount(fold).max())
@@ -97,7 +99,7 @@ def make_task(
     )
 
 
-def _columns(variable: Variable, scores: bool) -> np.ndarray:
+def columns_of(variable: Variable, scores: bool) -> np.ndarray:
     """Scores, or one column a label scaled to variance 1."""
     if not variable.discrete:
         return neighbor_scores(variable, scores)
