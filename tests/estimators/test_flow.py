@@ -14,7 +14,7 @@ from goodviews.interfaces import UserError
 
 pytest.importorskip("zuko")
 
-QUICK = {"steps": 150, "hidden": 16, "transforms": 1, "rate": 5e-3, "batch": 128}
+QUICK = {"steps": 150, "hidden": 16, "transforms": 1, "rate": 5e-3, "batch": 128, "read": 1}
 
 
 def gaussian(n: int, rho: float, d: int = 1, seed: int = 0) -> tuple[Variable, Variable]:
@@ -77,7 +77,7 @@ def test_what_correlation_does_not_see():
 def test_independent_and_every_row_read():
     rng = np.random.default_rng(0)
     x, y = (Variable(rng.normal(size=(600, d))) for d in (2, 1))
-    reading = flow(x, y, seed=0, shuffles=0, parts=2, read=2, **QUICK)
+    reading = flow(x, y, seed=0, shuffles=0, **QUICK | {"parts": 2, "read": 2})
     assert abs(reading.nats) < 0.06
     assert reading.split == "cross-fitted" and len(reading.values) == 600
     assert reading.details["density of"] == "y"
