@@ -195,7 +195,7 @@ def test_faults_of_ours_are_not_hidden() -> None:
 
 def test_labels_where_numbers_are_needed() -> None:
     """The message names methods that can."""
-    with pytest.raises(UserError, match="y is 4 labels.*Use --method ksg, mixed"):
+    with pytest.raises(UserError, match="y is 4 labels.*Use --method auto or ksg or mixed"):
         estimate(NORMAL, LABELS, "student")
     with pytest.raises(UserError, match="x is 4 labels and y is 4 labels.*discrete"):
         estimate(LABELS, (LABELS + 1) % 4, "ksg")

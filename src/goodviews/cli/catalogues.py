@@ -96,7 +96,8 @@ def _estimators() -> dict[str, str]:
 
     kinds = {"lower": " Lower bound.", "upper": " Upper bound.", "neither": ""}
     return {
-        name: f"{info.summary}{kinds[info.kind]} Reads {', '.join(info.reads)}."
+        name: f"{info.summary}{kinds[info.kind]} Reads "
+        + ("anything." if len(info.reads) == 3 else f"{' or '.join(info.reads)}.")
         for name, info in ESTIMATORS.items()
     }
 

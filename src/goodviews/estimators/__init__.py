@@ -64,7 +64,39 @@ def _function(place: str) -> Callable[..., Any]:
     return found
 
 
+def _critic(summary: str, kind: Kind, objective: str, read: str) -> MethodInfo:
+    """A critic trained with one objective and read with another, on rows it did not see."""
+    density = objective == "likelihood"
+    return MethodInfo(
+        "neural:neural",
+        summary,
+        kind=kind,
+        reads=("numbers",) if density else ("numbers", "labels", "mixed"),
+        quick=False,
+        device=True,
+        settings={"objective": objective, "read": read},
+    )
+
+
 ESTIMATORS: dict[str, MethodInfo] = {
+    "auto": MethodInfo(
+        "auto:auto",
+        "Looks at the data, fits what fits it, lets held-out rows choose, and says why.",
+        reads=("numbers", "labels", "mixed"),
+        quick=False,
+        device=True,
+        given="conditional:conditional",
+    ),
+    "gaussian": MethodInfo(
+        "copula:gaussian",
+        "Gaussian copula of ranks, corrected for dimensions: linear dependence, any width.",
+        given="conditional:conditional_gaussian",
+    ),
+    "cca": MethodInfo(
+        "copula:gaussian",
+        "Canonical correlations of the columns as they are, corrected for dimensions.",
+        settings={"ranks": False},
+    ),
     "student": MethodInfo(
         "copula:student",
         "t-copula of ranks, cross-fitted: elliptical dependence, heavy tails, any width.",
@@ -93,6 +125,68 @@ ESTIMATORS: dict[str, MethodInfo] = {
         reads=("numbers", "mixed"),
         quick=False,
         device=True,
+    ),
+    "latent": MethodInfo(
+        "latent:latent",
+        "Neighbours between learned summaries of a few dimensions: wide numbers, at or below the "
+        "truth.",
+        reads=("numbers", "mixed"),
+        quick=False,
+        device=True,
+    ),
+    "neural": MethodInfo(
+        "neural:neural",
+        "A critic trained with NWJ, read with Donsker-Varadhan; see its settings.",
+        kind="lower",
+        reads=("numbers", "labels", "mixed"),
+        quick=False,
+        device=True,
+    ),
+    "infonce": _critic(
+        "InfoNCE (van den Oord 2018): steady, never above log K.", "lower", "infonce", "infonce"
+    ),
+    "nwj": _critic("NWJ (Nguyen 2010): no ceiling, wide spread.", "lower", "nwj", "nwj"),
+    "donsker-varadhan": _critic(
+        "Donsker-Varadhan (MINE, Belghazi 2018): tighter than NWJ.",
+        "lower",
+        "donsker-varadhan",
+        "donsker-varadhan",
+    ),
+    "interpolated": _critic(
+        "Between InfoNCE and NWJ (Poole 2019), alpha = 0.01.",
+        "lower",
+        "interpolated",
+        "interpolated",
+    ),
+    "jensen-shannon": _critic(
+        "Trained with Jensen-Shannon, the critic itself is read (plug-in).",
+        "neither",
+        "jensen-shannon",
+        "plug-in",
+    ),
+    "smile": _critic(
+        "Trained with Jensen-Shannon, read with SMILE (Song and Ermon 2020), clipped at 5.",
+        "neither",
+        "jensen-shannon",
+        "smile",
+    ),
+    "anchor": _critic(
+        "InfoNCE with an anchor class, the critic itself is read: high information.",
+        "neither",
+        "anchor",
+        "plug-in",
+    ),
+    "club": _critic(
+        "CLUB (Cheng 2020): above the truth by the lautum information, if q(y|x) fits.",
+        "neither",
+        "likelihood",
+        "club",
+    ),
+    "leave-one-out": _critic(
+        "Leave-one-out (Poole 2019): an upper bound if q(y|x) fits.",
+        "neither",
+        "likelihood",
+        "leave-one-out",
     ),
 }
 """Method name -> where it is and what it reads."""

@@ -127,17 +127,18 @@ def pair_kind(columns: Sequence[Column]) -> Pair:
 def _check_kinds(name: str, info: MethodInfo, columns: Sequence[Column]) -> None:
     """Raise unless the method reads such variables."""
     kind = pair_kind(columns)
-    able = ", ".join(
+    able = [
         other
         for other, its in ESTIMATORS.items()
         if kind in its.reads and (len(columns) == 2 or its.given)
-    )
+    ]
+    remedy = f"Use --method {' or '.join(able[:3])}"
     if len(columns) > 2 and not info.given:
-        raise UserError(f"--given: method {name} cannot condition. Use --method {able}.")
+        raise UserError(f"--given: method {name} cannot condition. {remedy}.")
     if kind not in info.reads:
         read_as = " and ".join(f"{column.name} is {column.summary}" for column in columns)
         raise UserError(
-            f"--method {name}: does not read these variables ({read_as}). Use --method {able}, "
+            f"--method {name}: does not read these variables ({read_as}). {remedy}, "
             "or say what are labels (--labels, discrete_x, discrete_y)."
         )
 

@@ -31,6 +31,7 @@ def estimate_lines(found: Estimate, units: Units = "nats", what: str = "I(x;y)")
     facts = {
         **{name: _variable(found.details, name, units) for name in ("x", "y", "given")},
         "method": ", ".join(part for part in (_method(found), _KINDS[found.kind]) if part),
+        "why": found.details.get("why", ""),
         "shuffled": _shuffled(found, units),
         "bounds": _bounds(found, units),
         "details": _details(found.details),
@@ -49,7 +50,9 @@ def _variable(details: Mapping[str, Any], name: str, units: Units) -> str:
 
 def _method(found: Estimate) -> str:
     rows = "" if found.rows is None else f", {found.rows:,} {found.split} rows"
-    return found.method + rows.replace(" all rows", " rows")
+    chosen = found.details.get("chosen")
+    name = found.method if chosen is None else f"{chosen} (chosen by {found.method})"
+    return name + rows.replace(" all rows", " rows")
 
 
 def _shuffled(found: Estimate, units: Units) -> str:
@@ -62,7 +65,11 @@ def _shuffled(found: Estimate, units: Units) -> str:
 def _bounds(found: Estimate, units: Units) -> str:
     """Lower, upper and ceiling, where there are any."""
     parts = {"at least": found.lower, "at most": found.upper}
-    shown = [f"{name} {_n(value, units)}" for name, value in parts.items() if value is not None]
+    shown = [
+        f"{name} {_n(value, units)}"
+        for name, value in parts.items()
+        if value is not None and value != found.nats
+    ]
     if math.isfinite(found.ceiling):
         k = "" if found.candidates is None else f" (log K, K = {found.candidates:,})"
         shown.append(f"ceiling {_n(found.ceiling, units)}{k}")
@@ -71,7 +78,7 @@ def _bounds(found: Estimate, units: Units) -> str:
 
 def _details(details: Mapping[str, Any]) -> str:
     """What the method found that is a word or a number."""
-    skip = ("x", "y", "given", "shuffles")
+    skip = ("x", "y", "given", "shuffles", "chosen", "why")
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in details.items()
