@@ -126,6 +126,13 @@ ESTIMATORS: dict[str, MethodInfo] = {
         quick=False,
         device=True,
     ),
+    "flow": MethodInfo(
+        "flow:flow",
+        "Difference of entropies by a normalising flow (needs the extra flow): no ceiling.",
+        reads=("numbers", "mixed"),
+        quick=False,
+        device=True,
+    ),
     "latent": MethodInfo(
         "latent:latent",
         "Neighbours between learned summaries of a few dimensions: wide numbers, at or below the "

@@ -50,9 +50,13 @@ def _variable(details: Mapping[str, Any], name: str, units: Units) -> str:
 
 def _method(found: Estimate) -> str:
     rows = "" if found.rows is None else f", {found.rows:,} {found.split} rows"
+    return _name(found) + rows.replace(" all rows", " rows")
+
+
+def _name(found: Estimate) -> str:
+    """The method, and what it chose."""
     chosen = found.details.get("chosen")
-    name = found.method if chosen is None else f"{chosen} (chosen by {found.method})"
-    return name + rows.replace(" all rows", " rows")
+    return found.method if chosen is None else f"{chosen} (chosen by {found.method})"
 
 
 def _shuffled(found: Estimate, units: Units) -> str:
@@ -102,7 +106,7 @@ def table_lines(
     lines[0] += ["method"] * (head != "method")
     for name, found in rows.items():
         if isinstance(found, Estimate):
-            lines.append([name, *_cells(found, units), *[found.method] * (head != "method")])
+            lines.append([name, *_cells(found, units), *[_name(found)] * (head != "method")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[x.ljust(w) for x, w in zip(line, widths, strict=True)] for line in lines]
     out = ["  ".join(line).rstrip() for line in padded]
