@@ -25,6 +25,7 @@ CATALOGUES = {
     "families": "goodviews.views.FAMILIES",
     "critics": "goodviews.critics.CRITICS",
     "bounds": "goodviews.bounds.BOUNDS",
+    "estimators": "goodviews.estimators.ESTIMATORS",
     "data": "goodviews.data.DATA",
 }
 
