@@ -99,6 +99,7 @@ class Separable(nn.Module):
         depth: number of hidden layers.
         embed: width of phi1 and phi2; None means the width of x.
         marginals: whether to add a(x) + b(y), one more output of each MLP.
+        activation: makes the non-linearity of each hidden layer.
 
     Example:
         >>> sum(p.numel() for p in Separable(100, 100).parameters())
@@ -115,12 +116,15 @@ class Separable(nn.Module):
         depth: int = 1,
         embed: int | None = None,
         marginals: bool = False,
+        activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
         widths = _widths(dim)
         self.embed = widths[0] if embed is None else embed
         outputs = self.embed + marginals
-        self.phi1, self.phi2 = (MLP([width, *[hidden] * depth, outputs]) for width in widths)
+        self.phi1, self.phi2 = (
+            MLP([width, *[hidden] * depth, outputs], activation=activation) for width in widths
+        )
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Scores (n, m) of z1 (n, d) and z2 (m, d)."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 
 class MLP(nn.Sequential):
-    r"""Creates a multi-layer perceptron: Linear (-> BatchNorm) -> ReLU -> ... -> Linear.
+    r"""Creates a multi-layer perceptron: Linear (-> BatchNorm) -> activation -> ... -> Linear.
 
     Arguments:
         dims: widths, input first, output last; two numbers make one linear layer.
         norm: whether to normalise hidden layers over the batch (SimCLR's projection head does).
+        activation: makes the non-linearity of each hidden layer.
 
     Example:
         >>> import torch
@@ -21,13 +22,18 @@ class MLP(nn.Sequential):
         torch.Size([2, 4])
     """
 
-    def __init__(self, dims: Sequence[int], norm: bool = False) -> None:
+    def __init__(
+        self,
+        dims: Sequence[int],
+        norm: bool = False,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip(dims[:-1], dims[1:], strict=True)):
             hidden = i < len(dims) - 2
             layers.append(nn.Linear(before, after, bias=not (hidden and norm)))
             if hidden:
-                layers += [nn.BatchNorm1d(after)] * norm + [nn.ReLU()]
+                layers += [nn.BatchNorm1d(after)] * norm + [activation()]
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,132 @@
+"""The method that chooses: cheap models first, networks where they see more, held-out rows decide.
+
+No row is judged by a model that saw it, and nothing but the data is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from goodviews.estimators.copula import gaussian, student
+from goodviews.estimators.discrete import discrete
+from goodviews.estimators.ensemble import Settings, train, value_on
+from goodviews.estimators.neighbors import ksg
+from goodviews.estimators.neural import OBJECTIVES, Split, members, neural
+from goodviews.estimators.reading import Reading
+from goodviews.estimators.variables import Variable
+
+NEIGHBOR_DIMS = 3
+"""Up to so many dimensions together, nearest neighbours see any dependence well."""
+
+PILOT_STEPS = 500
+PILOT_MEMBERS = 3
+
+
+def auto(
+    x: Variable, y: Variable, *, seed: int, shuffles: int, device: str = "cpu", parts: int = 10
+) -> Reading:
+    r"""Choose a method by the data, and say why.
+
+    Labels are counted. Up to three dimensions, nearest neighbours (ksg) stand against the
+    t-copula, which is reported if ksg does not see more or less than noise explains. In more
+    dimensions a pilot of neural critics, alone and on top of the copula, must gain on held rows
+    before critics are trained on all folds; they are reported if they beat the copula by more
+    than one standard error of the difference, row by row. Where the copula has no heavy tails,
+    its closed form (gaussian) is reported, which has no error from held-out fitting.
+
+    Args:
+        x: numbers or labels, n rows.
+        y: the same.
+        seed: of folds, weights and shuffles.
+        shuffles: how many values of the null to return.
+        device: where critics train.
+        parts: folds of the critics.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(1000, 1))
+        >>> found = auto(Variable(x), Variable(x**3 + x * rng.normal(size=(1000, 1))), seed=0,
+        ...              shuffles=0)
+        >>> found.details["chosen"]
+        'ksg'
+    """
+    ask = {"seed": seed, "shuffles": shuffles, "device": device}
+    if x.discrete and y.discrete:
+        return _chosen("discrete", discrete(x, y, **ask), "both are labels")
+    low = x.width + y.width <= NEIGHBOR_DIMS
+    if x.discrete or y.discrete:
+        if low:
+            return _chosen("ksg", ksg(x, y, **ask), "labels beside few dimensions")
+        return _chosen("neural", neural(x, y, parts=parts, **ask), "labels beside many dimensions")
+    copula = student(x, y, **ask)
+    if low:
+        near = ksg(x, y, **ask)
+        gap, error = difference(near, copula)
+        if abs(gap) > 2 * error:
+            return _chosen("ksg", near, f"ksg sees {gap:+.3f} nats beside the t-copula", copula)
+        return _elliptical(x, y, copula, "ksg sees no more than the copula", ask)
+    start, gain = pilot(x, y, parts, seed, device)
+    if gain < pilot_gain(len(x)):
+        return _elliptical(x, y, copula, "critics see no more than the copula", ask)
+    nets = neural(x, y, start=start, parts=parts, **ask)
+    gap, error = difference(nets, copula)
+    if gap > error:
+        return _chosen("neural", nets, f"critics see {gap:+.3f} nats beside the t-copula", copula)
+    return _elliptical(x, y, copula, "critics see no more than the copula", ask)
+
+
+def difference(first: Reading, second: Reading) -> tuple[float, float]:
+    """Difference of two readings of the same rows, and its standard error, in nats."""
+    gaps = first.values - second.values
+    return float(gaps.mean()), float(gaps.std(ddof=1) / math.sqrt(len(gaps)))
+
+
+def pilot_gain(n: int) -> float:
+    """Nats that pilot critics must gain over the copula on held rows, before all are trained.
+
+    Example:
+        >>> round(pilot_gain(5000), 4), round(pilot_gain(200), 4)
+        (0.01, 0.05)
+    """
+    return 0.01 * math.sqrt(5000 / n)
+
+
+def pilot(x: Variable, y: Variable, parts: int, seed: int, device: str) -> tuple[str, float]:
+    """Short trainings of a few members: which start is better, and its gain over the copula."""
+    split = Split.of(len(x), parts, seed)
+    some = Split(*(part[:PILOT_MEMBERS] for part in (split.report, split.held, split.seen)))
+    rows = [torch.as_tensor(part, device=device) for part in (some.seen, some.held)]
+    values = {}
+    for start in ("copula", "none"):
+        ensemble = members(x, y, some, seed=seed, device=device, start=start)
+        if start == "copula":
+            ensemble.gate.zero_()
+            base = float(value_on(ensemble, rows[1], OBJECTIVES["nwj"].climb).mean())
+            ensemble.gate.fill_(1.0)
+        generator = torch.Generator().manual_seed(seed)
+        settings = Settings(steps=PILOT_STEPS)
+        values[start] = float(
+            train(ensemble, *rows, OBJECTIVES["nwj"].climb, settings, generator).mean()
+        )
+    start = "none" if values["none"] > base + pilot_gain(len(x)) else "copula"
+    return start, values[start] - base
+
+
+def _elliptical(
+    x: Variable, y: Variable, copula: Reading, why: str, ask: dict[str, object]
+) -> Reading:
+    """The t-copula, or its closed form if all folds chose no heavy tails."""
+    if all(math.isinf(nu) for nu in copula.details["nu"]) and len(x) > 2 * (x.width + y.width):
+        return _chosen("gaussian", gaussian(x, y, **ask), f"{why}; no heavy tails", copula)  # type: ignore[arg-type]
+    return _chosen("student", copula, why)
+
+
+def _chosen(name: str, reading: Reading, why: str, copula: Reading | None = None) -> Reading:
+    """The reading with the name and reason of the choice, and the copula's value beside it."""
+    details = {"chosen": name, "why": why, **reading.details}
+    if copula is not None:
+        details["t-copula"] = copula.nats
+    return replace(reading, details=details)
