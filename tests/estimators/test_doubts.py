@@ -145,6 +145,10 @@ SILENT: dict[str, tuple[str, list[Column]]] = {
     "0.83 nats": ("related", [PLAIN, y(0.9 * noise() + 0.44 * noise(seed=1))]),
     "4 nats": ("related", [PLAIN, y(noise() + 0.018 * noise(seed=1))]),
     "a sum": ("related", [x(noise(N, 2)), y(noise(N, 2).sum(1) + 0.1 * noise(seed=3))]),
+    "heavy tails": (
+        "related",
+        [x(np.exp(6 * noise())), y(np.exp(6 * noise()) + 0.1 * noise(seed=1))],
+    ),
     "more columns than rows": ("related", [x(noise(50, 60)), y(noise(50, seed=3))]),
     "labels and numbers": ("related", [x(np.arange(N) % 4), y(np.arange(N) % 4 + 0.1 * noise())]),
     "noisy labels": ("related", [x(np.arange(N) % 4), y(rng().integers(0, 4, N))]),

@@ -202,7 +202,10 @@ def _function_of_labels(x: Column, y: Column) -> list[str]:
 
 
 def _linear(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether some column of one is a linear function of the other: 1 - R^2 < 1e-9."""
+    """Whether some column of one is a linear function of the other.
+
+    1 - R^2 < 1e-9, and not for the sake of a few far rows: the median residual is small too.
+    """
     n = len(a)
     for inputs, outputs in ((a, b), (b, a)):
         if n < 2 * inputs.shape[1] or inputs.shape[1] > 300:
@@ -210,7 +213,9 @@ def _linear(a: np.ndarray, b: np.ndarray) -> bool:
         x, y = (v - v.mean(axis=0) for v in (inputs, outputs))
         x, y = x / x.std(axis=0), y / y.std(axis=0)
         residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-        if (np.square(residual).mean(axis=0) < 1e-9).any():
+        close = np.square(residual).mean(axis=0) < 1e-9
+        middle = [np.median(np.abs(v - np.median(v, axis=0)), axis=0) for v in (residual, y)]
+        if (close & (middle[0] < 1e-4 * middle[1])).any():
             return True
     return False
 
