@@ -194,7 +194,8 @@ class Estimate:
     candidates: int | None = None
     """K, where the method compares one positive with K - 1 negatives."""
     null: float | None = None
-    """The same estimate on shuffled pairs: what no information looks like."""
+    """The same statistic on shuffled pairs. A model that was fitted to the pairs is not fitted anew
+    to the shuffled ones, so this is far below 0 where there is much information."""
     method: str = "infonce"
     split: str = "held-out"
     """The rows that were read: "held-out", "cross-fitted" (each row by a model that did not see

@@ -159,6 +159,13 @@ ESTIMATORS: dict[str, MethodInfo] = {
         "donsker-varadhan",
         "donsker-varadhan",
     ),
+    "mine": _critic(
+        "Donsker-Varadhan trained with MINE's corrected gradient (Belghazi 2018).",
+        "lower",
+        "mine",
+        "donsker-varadhan",
+    ),
+    "flo": _critic("FLO (Guo 2022): a second network takes the logarithm.", "lower", "flo", "flo"),
     "interpolated": _critic(
         "Between InfoNCE and NWJ (Poole 2019), alpha = 0.01.",
         "lower",

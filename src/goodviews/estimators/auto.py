@@ -7,22 +7,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TypedDict
 
 import torch
 
 from goodviews.estimators.copula import gaussian, student
 from goodviews.estimators.discrete import discrete
 from goodviews.estimators.ensemble import Settings, train, value_on
+from goodviews.estimators.members import Split
 from goodviews.estimators.neighbors import ksg
-from goodviews.estimators.neural import OBJECTIVES, Split, members, neural
+from goodviews.estimators.neural import OBJECTIVES, members, neural
 from goodviews.estimators.reading import Reading
 from goodviews.estimators.variables import Variable
 
 NEIGHBOR_DIMS = 3
 """Up to so many dimensions together, nearest neighbours see any dependence well."""
 
+LABEL_DIMS = 5
+"""Up to so many dimensions beside labels, neighbours are asked."""
+
 PILOT_STEPS = 500
 PILOT_MEMBERS = 3
+
+
+class Ask(TypedDict):
+    """What every method is told besides the data."""
+
+    seed: int
+    shuffles: int
+    device: str
 
 
 def auto(
@@ -46,6 +59,7 @@ def auto(
         parts: folds of the critics.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> x = rng.normal(size=(1000, 1))
         >>> found = auto(Variable(x), Variable(x**3 + x * rng.normal(size=(1000, 1))), seed=0,
@@ -53,14 +67,12 @@ def auto(
         >>> found.details["chosen"]
         'ksg'
     """
-    ask = {"seed": seed, "shuffles": shuffles, "device": device}
+    ask: Ask = {"seed": seed, "shuffles": shuffles, "device": device}
     if x.discrete and y.discrete:
         return _chosen("discrete", discrete(x, y, **ask), "both are labels")
     low = x.width + y.width <= NEIGHBOR_DIMS
     if x.discrete or y.discrete:
-        if low:
-            return _chosen("ksg", ksg(x, y, **ask), "labels beside few dimensions")
-        return _chosen("neural", neural(x, y, parts=parts, **ask), "labels beside many dimensions")
+        return _mixed(x, y, ask, parts)
     copula = student(x, y, **ask)
     if low:
         near = ksg(x, y, **ask)
@@ -76,6 +88,21 @@ def auto(
     if gap > error:
         return _chosen("neural", nets, f"critics see {gap:+.3f} nats beside the t-copula", copula)
     return _elliptical(x, y, copula, "critics see no more than the copula", ask)
+
+
+def _mixed(x: Variable, y: Variable, ask: Ask, parts: int) -> Reading:
+    """Labels beside numbers: neighbours while they work, unless critics see more."""
+    width = max(x.width, y.width)
+    near = ksg(x, y, **ask) if width <= LABEL_DIMS else None
+    if near is not None and width <= NEIGHBOR_DIMS - 1:
+        return _chosen("ksg", near, "labels beside few dimensions")
+    nets = neural(x, y, parts=parts, **ask)
+    if near is None:
+        return _chosen("neural", nets, "labels beside many dimensions")
+    gap, error = difference(nets, near)
+    if gap > error:
+        return _chosen("neural", nets, f"critics see {gap:+.3f} nats beside ksg")
+    return _chosen("ksg", near, "critics see no more than ksg")
 
 
 def difference(first: Reading, second: Reading) -> tuple[float, float]:
@@ -97,30 +124,33 @@ def pilot_gain(n: int) -> float:
 def pilot(x: Variable, y: Variable, parts: int, seed: int, device: str) -> tuple[str, float]:
     """Short trainings of a few members: which start is better, and its gain over the copula."""
     split = Split.of(len(x), parts, seed)
-    some = Split(*(part[:PILOT_MEMBERS] for part in (split.report, split.held, split.seen)))
-    rows = [torch.as_tensor(part, device=device) for part in (some.seen, some.held)]
+    some = split.first(PILOT_MEMBERS)
+    seen, held = (torch.as_tensor(part, device=device) for part in (some.seen, some.held))
+    climb = OBJECTIVES["nwj"].climb()
     values = {}
     for start in ("copula", "none"):
         ensemble = members(x, y, some, seed=seed, device=device, start=start)
         if start == "copula":
             ensemble.gate.zero_()
-            base = float(value_on(ensemble, rows[1], OBJECTIVES["nwj"].climb).mean())
+            base = float(value_on(ensemble, held, climb).mean())
             ensemble.gate.fill_(1.0)
-        generator = torch.Generator().manual_seed(seed)
-        settings = Settings(steps=PILOT_STEPS)
-        values[start] = float(
-            train(ensemble, *rows, OBJECTIVES["nwj"].climb, settings, generator).mean()
+        best = train(
+            ensemble,
+            seen,
+            held,
+            climb,
+            Settings(steps=PILOT_STEPS),
+            torch.Generator().manual_seed(seed),
         )
+        values[start] = float(best.mean())
     start = "none" if values["none"] > base + pilot_gain(len(x)) else "copula"
     return start, values[start] - base
 
 
-def _elliptical(
-    x: Variable, y: Variable, copula: Reading, why: str, ask: dict[str, object]
-) -> Reading:
+def _elliptical(x: Variable, y: Variable, copula: Reading, why: str, ask: Ask) -> Reading:
     """The t-copula, or its closed form if all folds chose no heavy tails."""
     if all(math.isinf(nu) for nu in copula.details["nu"]) and len(x) > 2 * (x.width + y.width):
-        return _chosen("gaussian", gaussian(x, y, **ask), f"{why}; no heavy tails", copula)  # type: ignore[arg-type]
+        return _chosen("gaussian", gaussian(x, y, **ask), f"{why}; no heavy tails", copula)
     return _chosen("student", copula, why)
 
 

@@ -5,6 +5,7 @@ Shuffles for the null move y among rows with nearly the same z, so that y keeps 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,13 @@ def conditional(
     """
     labels = [v.discrete for v in (x, y, z)]
     if all(labels):
-        return conditional_discrete(x, y, z, seed=seed, shuffles=shuffles)
-    if any(labels) or x.width + y.width + z.width <= 4:
-        return conditional_ksg(x, y, z, seed=seed, shuffles=shuffles)
-    return conditional_gaussian(x, y, z, seed=seed, shuffles=shuffles)
+        method, chosen, why = conditional_discrete, "discrete", "all are labels"
+    elif any(labels) or x.width + y.width + z.width <= 4:
+        method, chosen, why = conditional_ksg, "ksg", "labels, or few dimensions"
+    else:
+        method, chosen, why = conditional_gaussian, "gaussian", "many dimensions"
+    found = method(x, y, z, seed=seed, shuffles=shuffles)
+    return replace(found, details={"chosen": chosen, "why": why, **found.details})
 
 
 def conditional_ksg(

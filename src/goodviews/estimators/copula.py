@@ -182,15 +182,14 @@ def student(
         >>> x = rng.normal(size=(2000, 1))
         >>> y = 0.75 * x + math.sqrt(1 - 0.75**2) * rng.normal(size=(2000, 1))  # 0.413 nats
         >>> reading = student(Variable(x), Variable(np.exp(y)), seed=0, shuffles=0)
-        >>> round(reading.nats, 2)
-        0.41
+        >>> abs(reading.nats - 0.413) < 0.03
+        True
     """
     _need_numbers("student", x, y)
-    fold = folds(len(x), parts, seed)
-    held = [np.flatnonzero(fold == i) for i in range(parts)]
-    fits = Folds.fit(
-        x.values, y.values, [np.flatnonzero(fold != i) for i in range(parts)], held, degrees
-    )
+    number = folds(len(x), parts, seed)
+    held = [np.flatnonzero(number == i) for i in range(parts)]
+    seen = [np.flatnonzero(number != i) for i in range(parts)]
+    fits = Folds.fit(x.values, y.values, seen, held, degrees)
     rng = np.random.default_rng(seed)
     values = np.zeros(len(x))
     shuffled = np.zeros((parts, shuffles))

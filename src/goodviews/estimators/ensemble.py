@@ -20,7 +20,18 @@ from goodviews.estimators.copula import Elliptical
 from goodviews.estimators.variables import Variable, normal_scores
 
 Objective = Callable[[Tensor], Tensor]
-"""Scores (n, n), positives on the diagonal -> a number to climb."""
+"""Scores (E, n, n) of all members, positives on the diagonals -> numbers to climb, shape (E,)."""
+
+
+def each(bound: Callable[[Tensor], Tensor]) -> Objective:
+    """A bound of one (n, n) matrix for all members at once.
+
+    Example:
+        >>> each(lambda scores: scores.diagonal().mean())(torch.ones(3, 5, 5)).tolist()
+        [1.0, 1.0, 1.0]
+    """
+    return vmap(bound)
+
 
 GAUSSIAN_NU = 1e6
 """Degrees of freedom that stand for infinity in float32."""
@@ -90,19 +101,29 @@ class Start(NamedTuple):
         s = np.stack([s for _, s in models])
         nu = np.array([min(model.nu, GAUSSIAN_NU) for model, _ in models])
         zero = [model.constant(s) for model, s in models]
-        tensors = (
+        tensors = [
             torch.as_tensor(np.asarray(v), dtype=torch.float32) for v in (*stack, s, nu, zero)
-        )
-        model = models[0][0]
-        return cls(*tensors, (len(model.whiten_x), len(model.whiten_y)))
+        ]
+        a, b, qx, qy, correlations, freedom, constant = tensors
+        widths = models[0][0].widths
+        return cls(a, b, qx, qy, correlations, freedom, constant, widths)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Start:
+        """The same with every tensor changed."""
+        changed = {
+            name: change(part)
+            for name, part in zip(self._fields, self, strict=True)
+            if isinstance(part, Tensor)
+        }
+        return self._replace(**changed)  # type: ignore[arg-type]
 
     def only(self, member: int) -> Start:
         """The copula of one member, as an ensemble of one."""
-        return Start(*(part[member : member + 1] for part in self[:-1]), self.widths)  # type: ignore[misc]
+        return self.each(lambda part: part[member : member + 1])
 
-    def to(self, device: str) -> Start:
+    def to(self, device: torch.device | str) -> Start:
         """The same on another device."""
-        return Start(*(part.to(device) for part in self[:-1]), self.widths)  # type: ignore[misc, union-attr]
+        return self.each(lambda part: part.to(device))
 
     def scores(self, rows: Tensor) -> Tensor:
         """Log-ratios of all pairs among ``rows`` (E, m): shape (E, m, m)."""
@@ -151,7 +172,7 @@ class Ensemble:
             torch.manual_seed(seed)
             critics = [make() for _ in range(members)]
         self.critic = critics[0].to(x.device)
-        stacked, _ = stack_module_state([critic.to(x.device) for critic in critics])  # type: ignore[arg-type]
+        stacked, _ = stack_module_state([critic.to(x.device) for critic in critics])
         self.weights = {name: w.detach().requires_grad_() for name, w in stacked.items()}
         self.gate = torch.ones(members, device=x.device)
         """0 for a member whose critic never helped: its copula, or nothing, stands."""
@@ -183,6 +204,7 @@ def train(
     settings: Settings,
     generator: Generator,
     check: Objective | None = None,
+    floor: bool = True,
 ) -> Tensor:
     """Climb ``objective`` on the rows ``seen`` (E, n1), stop each member by ``held`` (E, n2).
 
@@ -197,6 +219,7 @@ def train(
         settings: batch size, steps and so on.
         generator: of the batches, on the CPU.
         check: what decides on the held rows; None: the objective.
+        floor: whether a critic that never beats its start (or zero) is switched off.
 
     Returns:
         The best value on the held rows, nats, shape (E,).
@@ -209,7 +232,9 @@ def train(
     average = [w.detach().clone() for w in weights]
     ensemble.gate.zero_()
     with torch.no_grad():
-        best = value_on(ensemble, held, check)
+        best = (
+            value_on(ensemble, held, check) if floor else torch.full_like(ensemble.gate, -math.inf)
+        )
     ensemble.gate.fill_(1.0)
     kept, since = [w.clone() for w in average], torch.zeros_like(best)
     helped = torch.zeros_like(best, dtype=torch.bool)
@@ -218,7 +243,7 @@ def train(
     for step in range(1, settings.steps + 1):
         order = torch.randperm(n, generator=generator)[:size]
         rows = seen[:, order.to(seen.device)]
-        loss = -vmap(objective)(ensemble.scores(rows)).sum()
+        loss = -objective(ensemble.scores(rows)).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -227,7 +252,7 @@ def train(
             if step % settings.check:
                 continue
             value = _read_with(ensemble, average, held, check)
-            better = value > best
+            better = (value > best) & (since < settings.patience)
             best, helped = torch.where(better, value, best), helped | better
             since = torch.where(better, 0, since + 1)
             for keep, now in zip(kept, average, strict=True):
@@ -237,7 +262,7 @@ def train(
     with torch.no_grad():
         for weight, keep in zip(weights, kept, strict=True):
             weight.copy_(keep)
-    ensemble.gate = helped.float()
+    ensemble.gate = helped.float() if floor else torch.ones_like(best)
     return best
 
 
@@ -246,7 +271,7 @@ def value_on(ensemble: Ensemble, rows: Tensor, check: Objective, most: int = 100
     """``check`` of each member, the mean over blocks of at most ``most`` rows."""
     blocks = rows.split(most, dim=1)[:4]
     blocks = blocks[:-1] if len(blocks) > 1 and blocks[-1].shape[1] < most else blocks
-    return torch.stack([vmap(check)(ensemble.scores(block)) for block in blocks]).mean(0)
+    return torch.stack([check(ensemble.scores(block)) for block in blocks]).mean(0)
 
 
 def _read_with(ensemble: Ensemble, weights: list[Tensor], rows: Tensor, check: Objective) -> Tensor:

@@ -1,4 +1,4 @@
-"""Held-out I_NCE of a trained method: what a trained critic shows of I(v1;v2) on images it never saw."""
+"""Held-out I_NCE: what a trained method shows of I(v1;v2) on images it never saw."""
 
 from __future__ import annotations
 

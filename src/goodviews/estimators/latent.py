@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from goodviews.bounds import infonce
 from goodviews.critics import Concat
 from goodviews.estimators.copula import student
 from goodviews.estimators.ensemble import Ensemble, Settings, features, train
 from goodviews.estimators.neighbors import ksg
+from goodviews.estimators.neural import OBJECTIVES
 from goodviews.estimators.reading import Method, Reading, folds
 from goodviews.estimators.variables import Variable, normal_scores
 from goodviews.interfaces import UserError, check_name
@@ -93,7 +93,9 @@ def latent(
     rows_seen, rows_held = (torch.from_numpy(rows).to(device) for rows in (seen, held))
     settings = Settings(batch=batch, steps=steps, decay=1e-2)
     generator = torch.Generator().manual_seed(seed)
-    reached = train(ensemble, rows_seen, rows_held, _both_ways, settings, generator)
+    reached = train(
+        ensemble, rows_seen, rows_held, OBJECTIVES["infonce"].climb(), settings, generator
+    )
     readings, order = [], []
     for part in range(parts):
         rows = np.flatnonzero(fold == part)
@@ -183,10 +185,6 @@ def canonical_axes(x: np.ndarray, y: np.ndarray, dims: int) -> tuple[Tensor, Ten
     u, _, v = np.linalg.svd(white[0].T @ white[1] / len(x))
     a, b = whitenings[0] @ u[:, :dims], whitenings[1] @ v[:dims].T
     return torch.from_numpy(a).float(), torch.from_numpy(b).float()
-
-
-def _both_ways(scores: Tensor) -> Tensor:
-    return (infonce(scores) + infonce(scores.T)) / 2
 
 
 def _summary(

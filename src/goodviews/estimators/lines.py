@@ -63,7 +63,8 @@ def _shuffled(found: Estimate, units: Units) -> str:
     if found.null is None:
         return ""
     p = "" if found.p_value is None else f", p = {found.p_value:.2g}"
-    return f"{_n(found.null, units)} {units}{p}"
+    value = _null(found.null, units)
+    return f"{value} {units}{p}" if value[-1].isdigit() else f"{value}{p}"
 
 
 def _bounds(found: Estimate, units: Units) -> str:
@@ -134,10 +135,15 @@ def _cells(found: Estimate, units: Units) -> Sequence[str]:
     return (
         _n(found.nats, units),
         f"{_n(low, units)} to {_n(high, units)}",
-        "-" if found.null is None else _n(found.null, units),
+        "-" if found.null is None else _null(found.null, units),
         "-" if found.p_value is None else f"{found.p_value:.2g}",
         "" if found.kind == "neither" else f"{found.kind} bound",
     )
+
+
+def _null(nats: float, units: Units) -> str:
+    """Shuffled pairs' value; a fitted model that reads pairs it does not expect is far below 0."""
+    return "below 0" if nats < -0.05 else _n(nats, units)
 
 
 def _n(nats: float, units: Units) -> str:

@@ -7,86 +7,88 @@ with InfoNCE is free up to c(x), so only InfoNCE reads it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy import special, stats
-from torch import nn
+from scipy import stats
+from torch import Tensor, nn
+from torch.func import vmap
 
 from goodviews import bounds, critics
 from goodviews.estimators.copula import DEGREES, Folds, quantiles
-from goodviews.estimators.ensemble import Ensemble, Objective, Settings, Start, features, train
-from goodviews.estimators.heldout import influences
-from goodviews.estimators.reading import Reading, folds
+from goodviews.estimators.ensemble import (
+    Ensemble,
+    Objective,
+    Settings,
+    Start,
+    each,
+    features,
+    train,
+)
+from goodviews.estimators.members import BLOCK, READS, Split, read_members
+from goodviews.estimators.reading import Reading
 from goodviews.estimators.variables import Variable
-from goodviews.interfaces import Kind, UserError, check_name
-
-BLOCK = 1000
-"""Held-out rows that are compared with each other at a time."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """For each of ``parts`` members: a fold to report, the next one to stop by, the rest to train."""
-
-    report: list[np.ndarray]
-    held: np.ndarray
-    seen: np.ndarray
-
-    @classmethod
-    def of(cls, n: int, parts: int, seed: int) -> Split:
-        """Random folds; members' rows are cut to one length, so that they train as one batch."""
-        fold = folds(n, parts, seed)
-        report = [np.flatnonzero(fold == i) for i in range(parts)]
-        short = n // parts
-        held = np.stack([report[(i + 1) % parts][:short] for i in range(parts)])
-        rest = [np.flatnonzero((fold != i) & (fold != (i + 1) % parts)) for i in range(parts)]
-        least = min(map(len, rest))
-        return cls(report, held, np.stack([rows[:least] for rows in rest]))
+from goodviews.interfaces import UserError, check_name
+from goodviews.layers import MLP
 
 
 @dataclass(frozen=True)
 class Training:
     """An objective and what it makes of the critic."""
 
-    climb: Objective
+    climb: Callable[[], Objective]
+    """Makes the objective; one that keeps a state starts anew."""
     reads: tuple[str, ...]
     """Read-outs that its critic may be given to."""
-    density: bool = False
-    """Whether the critic is log q(y|x)."""
+    check: Objective | None = None
+    """What decides on the held rows; None: the objective."""
+    critic: str = ""
+    """The only critic it trains; empty: any."""
+
+
+def _plain(bound: Callable[[Tensor], Tensor], *reads: str, critic: str = "") -> Training:
+    return Training(lambda: each(bound), reads, critic=critic)
+
+
+def _symmetric_infonce(scores: Tensor) -> Tensor:
+    """The mean of InfoNCE over rows and over columns, which leaves only a constant free."""
+    return (bounds.infonce(scores) + bounds.infonce(scores.T)) / 2
+
+
+class _Mine:
+    """MINE's objective with the running averages of all members."""
+
+    def __init__(self) -> None:
+        self.averages: Tensor | None = None
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        new = each(lambda s: bounds.moving_log_average(None, s))(scores)
+        kept = new if self.averages is None else self.averages
+        self.averages = vmap(bounds.moving_log_average)(kept, scores)
+        return vmap(bounds.mine)(scores, self.averages)
 
 
 _RATIO = ("donsker-varadhan", "nwj", "smile", "plug-in", "infonce", "interpolated")
 _FREE = ("donsker-varadhan", "smile", "infonce")
 
 OBJECTIVES: dict[str, Training] = {
-    "nwj": Training(bounds.nwj_of_log_ratio, _RATIO),
-    "jensen-shannon": Training(bounds.jensen_shannon, _RATIO),
-    "anchor": Training(bounds.anchor, _RATIO),
-    "interpolated": Training(lambda s: bounds.interpolated(s, 0.01), _RATIO),
-    "donsker-varadhan": Training(bounds.donsker_varadhan, _FREE),
-    "infonce": Training(bounds.infonce, ("infonce",)),
-    "likelihood": Training(lambda s: s.diagonal().mean(), ("club", "leave-one-out"), density=True),
+    "nwj": _plain(bounds.nwj_of_log_ratio, *_RATIO),
+    "jensen-shannon": _plain(bounds.jensen_shannon, *_RATIO),
+    "anchor": _plain(bounds.anchor, *_RATIO),
+    "interpolated": _plain(lambda s: bounds.interpolated(s, 0.01), *_RATIO),
+    "donsker-varadhan": _plain(bounds.donsker_varadhan, *_FREE),
+    "mine": Training(_Mine, _FREE, check=each(bounds.donsker_varadhan)),
+    "infonce": _plain(_symmetric_infonce, "infonce"),
+    "flo": _plain(lambda s: bounds.flo(s[:, :-1], s[:, -1]), "flo", critic="flo"),
+    "likelihood": _plain(
+        lambda s: s.diagonal().mean(), "club", "leave-one-out", critic="conditional"
+    ),
 }
 """What trains a critic: name -> objective and the read-outs it allows. NWJ is in the form whose
-optimum is log r. A critic free up to a constant (Donsker-Varadhan) or c(x) (InfoNCE) is no log r."""
-
-READS: dict[str, Kind] = {
-    "donsker-varadhan": "lower",
-    "nwj": "lower",
-    "infonce": "lower",
-    "interpolated": "lower",
-    "smile": "neither",
-    "plug-in": "neither",
-    "club": "neither",
-    "leave-one-out": "neither",
-}
-"""What is read off held-out scores, and what it is of the truth. CLUB and leave-one-out are upper
-bounds for the exact q(y|x) only; Donsker-Varadhan is a lower bound up to the error of its log mean
-over many product pairs."""
+optimum is log r. A critic that is free up to a constant (Donsker-Varadhan) or more (InfoNCE) is no
+log r, so the plug-in value and NWJ do not read it."""
 
 
 def neural(
@@ -121,7 +123,8 @@ def neural(
         device: where the critics train.
         objective: a name in :data:`OBJECTIVES`.
         read: a name in :data:`READS` that the objective allows.
-        critic: "separable" (phi1(x)^T phi2(y) + a(x) + b(y)), "concat" or "bilinear".
+        critic: "separable" (phi1(x)^T phi2(y) + a(x) + b(y)), "concat" or "bilinear"; FLO and
+            likelihood bring their own.
         start: "copula" trains what is to be added to a fitted t-copula; "none" starts at 0.
         parts: number of folds and of critics, 3 or more.
         hidden: width of hidden layers.
@@ -134,6 +137,7 @@ def neural(
         UserError: an unknown name, a read-out that the objective does not allow, too few rows.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> x = rng.normal(size=(600, 1))
         >>> y = np.abs(x) + 0.5 * rng.normal(size=(600, 1))  # no correlation to see
@@ -156,22 +160,39 @@ def neural(
         split,
         seed=seed,
         device=device,
-        critic=critic,
+        critic=training.critic or critic,
         start=start,
-        hidden=hidden,
-        depth=depth,
-        embed=embed,
-        density=training.density,
+        sizes=Sizes(hidden, depth, embed),
     )
-    settings = Settings(steps=steps, batch=candidates)
-    rows = (torch.as_tensor(part, device=ensemble.x.device) for part in (split.seen, split.held))
-    held = train(ensemble, *rows, training.climb, settings, torch.Generator().manual_seed(seed))
+    held = train(
+        ensemble,
+        torch.as_tensor(split.seen, device=device),
+        torch.as_tensor(split.held, device=device),
+        training.climb(),
+        Settings(steps=steps, batch=candidates),
+        torch.Generator().manual_seed(seed),
+        training.check,
+        floor=training.critic != "conditional",
+    )
     reading = read_members(ensemble, split, read, seed, shuffles, candidates)
-    details = {"objective": objective, "read": read, "critic": critic, "held": held.mean().item()}
+    details = {
+        "objective": objective,
+        "read": read,
+        "critic": training.critic or critic,
+        "held": held.mean().item(),
+    }
     return replace(reading, details={**reading.details, **details})
 
 
 # --- making and reading the members ---------------------------------------------------------------
+
+
+class Sizes(NamedTuple):
+    """Widths of a critic."""
+
+    hidden: int = 64
+    depth: int = 3
+    embed: int = 8
 
 
 def members(
@@ -183,44 +204,55 @@ def members(
     device: str = "cpu",
     critic: str = "separable",
     start: str = "none",
-    hidden: int = 64,
-    depth: int = 3,
-    embed: int = 8,
-    density: bool = False,
+    sizes: Sizes = Sizes(),  # noqa: B008 (a tuple of numbers)
     degrees: Sequence[float] = DEGREES,
 ) -> Ensemble:
     """Untrained critics, one for each part of the split."""
+    check_name("critic", critic, CRITICS)
     check_name("start", start, ("none", "copula"))
+    density = critic == "conditional"
     if (density or start == "copula") and (x.discrete or y.discrete):
-        raise UserError("labels have no density here. Use --method ksg, infonce or auto.")
+        raise UserError("labels have no density. Use --method ksg, infonce or auto.")
+    if start == "copula" and critic in ("conditional", "flo"):
+        raise UserError(f"start: copula is no start for {critic}. Use start=none.")
     fx, fy = (torch.as_tensor(features(v), device=device) for v in (x, y))
     fy = fy[:, : y.width] if density else fy
-    widths = fx.shape[1], fy.shape[1]
-
-    def make() -> nn.Module:
-        if density:
-            return critics.ConditionalGaussian(widths, hidden, depth, tile=BLOCK)
-        check_name("critic", critic, _CRITICS)
-        return _CRITICS[critic](widths, hidden, depth, embed)
-
     begin = copula_start(x, y, split, degrees).to(device) if start == "copula" else None
-    return Ensemble(make, fx, fy, len(split.report), begin, seed)
+    widths = (fx.shape[1], fy.shape[1])
+    return Ensemble(lambda: CRITICS[critic](widths, sizes), fx, fy, len(split.report), begin, seed)
 
 
-def _separable(widths: tuple[int, int], hidden: int, depth: int, embed: int) -> nn.Module:
-    made = critics.Separable(widths, hidden, depth, embed, marginals=True, activation=nn.SiLU)
+def _separable(widths: tuple[int, int], sizes: Sizes) -> critics.Separable:
+    made = critics.Separable(widths, *sizes, marginals=True, activation=nn.SiLU)
     with torch.no_grad():
-        made.phi2[-1].weight.mul_(0.1)  # scores start small
+        list(made.phi2.parameters())[-2].mul_(0.1)  # scores start small
     return made
 
 
-_CRITICS: dict[str, Callable[[tuple[int, int], int, int, int], nn.Module]] = {
+class _WithU(nn.Module):
+    """Scores (n, n) and, as one more column, FLO's u(x_i, y_i)."""
+
+    def __init__(self, widths: tuple[int, int], sizes: Sizes) -> None:
+        super().__init__()
+        self.critic = _separable(widths, sizes)
+        self.u = MLP([sum(widths), *[sizes.hidden] * sizes.depth, 1], activation=nn.SiLU)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([self.critic(x, y), self.u(torch.cat([x, y], 1))], 1)
+
+
+CRITICS: dict[str, Callable[[tuple[int, int], Sizes], nn.Module]] = {
     "separable": _separable,
-    "concat": lambda widths, hidden, depth, embed: critics.Concat(
-        widths, hidden, depth - 1, tile=BLOCK
+    "concat": lambda widths, sizes: critics.Concat(
+        widths, sizes.hidden, sizes.depth - 1, tile=BLOCK
     ),
-    "bilinear": lambda widths, *_: critics.Bilinear(widths),
+    "bilinear": lambda widths, sizes: critics.Bilinear(widths),
+    "flo": _WithU,
+    "conditional": lambda widths, sizes: critics.ConditionalGaussian(
+        widths, sizes.hidden, sizes.depth, tile=BLOCK
+    ),
 }
+"""Critics of (widths of x and y, sizes); the last two belong to FLO and the likelihood."""
 
 
 def copula_start(
@@ -237,109 +269,3 @@ def copula_start(
         zx.append(quantiles(ux, option.nu))
         zy.append(quantiles(uy, option.nu))
     return Start.of(models, zx, zy)
-
-
-def read_members(
-    ensemble: Ensemble, split: Split, read: str, seed: int, shuffles: int, candidates: int = 256
-) -> Reading:
-    """Read each member on the fold that it reports, a block of rows at a time."""
-    n = sum(map(len, split.report))
-    size = candidates if read in ("infonce", "interpolated") else BLOCK
-    rng = np.random.default_rng(seed)
-    values, shuffled, weight, normaliser = np.zeros(n), np.zeros(shuffles), [], []
-    for member, fold in enumerate(split.report):
-        for rows in np.array_split(fold, max(1, math.ceil(len(fold) / size))):
-            scores = _block(ensemble, member, rows)
-            values[rows] = influence_values(scores, read)
-            diagonal = scores.diagonal().mean()
-            level = values[rows].mean() - diagonal
-            for i in range(shuffles):
-                mixed = scores[np.arange(len(rows)), rng.permutation(len(rows))].mean()
-                shuffled[i] += (mixed + level) * len(rows) / n
-            off = _off_diagonal(scores)
-            weight.append(float(np.exp(2 * special.logsumexp(off) - special.logsumexp(2 * off))))
-            normaliser.append(float(special.logsumexp(off) - math.log(off.size)))
-    details = {
-        "log_normaliser": float(np.mean(normaliser)),
-        "effective_pairs": min(weight),
-        "members_that_helped": int(ensemble.gate.sum()),
-    }
-    ceiling = math.inf
-    if read == "infonce":
-        ceiling = math.log(min(size, len(split.report[0])))
-    nats = float(values.mean())
-    lower = nats if READS[read] == "lower" else None
-    return Reading(
-        values,
-        shuffled,
-        kind=READS[read],
-        lower=lower,
-        ceiling=ceiling,
-        candidates=round(math.exp(ceiling)) if math.isfinite(ceiling) else None,
-        details=details,
-        warnings=_doubts(read, details),
-    )
-
-
-def _block(ensemble: Ensemble, member: int, rows: np.ndarray) -> np.ndarray:
-    """Scores (m, m) of one member, float64."""
-    index = torch.as_tensor(rows, device=ensemble.x.device)
-    with torch.no_grad():
-        return ensemble.scores_of(member, index).double().cpu().numpy()
-
-
-def _doubts(read: str, details: dict[str, float]) -> tuple[str, ...]:
-    notes = []
-    if read in ("donsker-varadhan", "nwj") and details["effective_pairs"] < 100:
-        notes.append(
-            f"the weights e^f rest on {details['effective_pairs']:.0f} pairs of the product: too few "
-            "to trust a bound this high; more rows are needed, or a copula or flow model"
-        )
-    if read == "plug-in" and abs(details["log_normaliser"]) > 0.1:
-        notes.append(
-            f"log mean e^f = {details['log_normaliser']:+.2f}, 0 for a log-ratio: the plug-in value "
-            "may be off by as much"
-        )
-    return tuple(notes)
-
-
-def influence_values(scores: np.ndarray, read: str) -> np.ndarray:
-    r"""One number a row whose mean is the read-out of scores (n, n), in nats, shape (n,).
-
-    Donsker-Varadhan: s_ii - log Z + 2 - r_i - c_i with Z = mean_{i != j} e^{s_ij}, r and c the row
-    and column means of e^s / Z; NWJ the same with Z for log Z and unnormalised means.
-
-    Example:
-        >>> scores = np.random.default_rng(0).normal(size=(50, 50))
-        >>> exact = bounds.donsker_varadhan(torch.as_tensor(scores)).item()
-        >>> bool(np.isclose(influence_values(scores, "donsker-varadhan").mean(), exact))
-        True
-    """
-    n = len(scores)
-    positives = scores.diagonal()
-    if read == "plug-in":
-        return positives
-    if read == "club":
-        return positives - (scores.sum(1) - positives) / (n - 1)
-    masked = scores.copy()
-    np.fill_diagonal(masked, -np.inf)
-    if read == "leave-one-out":
-        return positives - (special.logsumexp(masked, axis=0) - math.log(n - 1))
-    if read == "infonce":
-        return influences(torch.as_tensor(scores)).numpy()
-    if read == "interpolated":
-        value = bounds.interpolated(torch.as_tensor(scores), 0.01).item()
-        return value + positives - positives.mean()
-    if read == "smile":
-        masked = masked.clip(-5.0, 5.0)
-        np.fill_diagonal(masked, -np.inf)
-    log_z = special.logsumexp(masked) - math.log(n * (n - 1))
-    weights = np.exp(masked - log_z)
-    played = (weights.sum(0) + weights.sum(1)) / (n - 1)
-    if read == "nwj":
-        return 1.0 + positives - math.exp(min(log_z, 700.0)) * (played - 1.0)
-    return positives - log_z + 2.0 - played
-
-
-def _off_diagonal(scores: np.ndarray) -> np.ndarray:
-    return scores[~np.eye(len(scores), dtype=bool)]

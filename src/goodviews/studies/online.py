@@ -60,7 +60,7 @@ class Information:
         return {
             "nats": held_out.nats,
             "nats_stderr": held_out.stderr,
-            "null": held_out.null,
+            "null": held_out.null or 0.0,
             "ceiling": held_out.ceiling,
             "nats_train": seen.nats,
         }
