@@ -156,7 +156,7 @@ def climb(name: str, args: argparse.Namespace) -> dict[str, np.ndarray]:
             loss.backward()
             optimizer.step()
             for read, value in values.items():
-                curves.setdefault(read, []).append(value)
+                curves.setdefault(read, []).append(value.detach())
     return {read: torch.stack(values).cpu().numpy() for read, values in curves.items()}
 
 
