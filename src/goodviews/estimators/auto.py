@@ -6,6 +6,7 @@ No row is judged by a model that saw it, and nothing but the data is looked at.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -80,10 +81,11 @@ def auto(
         if abs(gap) > 2 * error:
             return _chosen("ksg", near, f"ksg sees {gap:+.3f} nats beside the t-copula", copula)
         return _elliptical(x, y, copula, "ksg sees no more than the copula", ask)
-    start, gain = pilot(x, y, parts, seed, device)
+    degrees = sorted(set(copula.details["nu"]))
+    start, gain = pilot(x, y, parts, seed, device, degrees)
     if gain < pilot_gain(len(x)):
         return _elliptical(x, y, copula, "critics see no more than the copula", ask)
-    nets = neural(x, y, start=start, parts=parts, **ask)
+    nets = neural(x, y, start=start, parts=parts, degrees=degrees, **ask)
     gap, error = difference(nets, copula)
     if gap > error:
         return _chosen("neural", nets, f"critics see {gap:+.3f} nats beside the t-copula", copula)
@@ -121,7 +123,9 @@ def pilot_gain(n: int) -> float:
     return 0.01 * math.sqrt(5000 / n)
 
 
-def pilot(x: Variable, y: Variable, parts: int, seed: int, device: str) -> tuple[str, float]:
+def pilot(
+    x: Variable, y: Variable, parts: int, seed: int, device: str, degrees: Sequence[float]
+) -> tuple[str, float]:
     """Short trainings of a few members: which start is better, and its gain over the copula."""
     split = Split.of(len(x), parts, seed)
     some = split.first(PILOT_MEMBERS)
@@ -129,7 +133,7 @@ def pilot(x: Variable, y: Variable, parts: int, seed: int, device: str) -> tuple
     climb = OBJECTIVES["nwj"].climb()
     values = {}
     for start in ("copula", "none"):
-        ensemble = members(x, y, some, seed=seed, device=device, start=start)
+        ensemble = members(x, y, some, seed=seed, device=device, start=start, degrees=degrees)
         if start == "copula":
             ensemble.gate.zero_()
             base = float(value_on(ensemble, held, climb).mean())

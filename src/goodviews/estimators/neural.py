@@ -108,6 +108,7 @@ def neural(
     embed: int = 8,
     candidates: int = 256,
     steps: int = 3000,
+    degrees: Sequence[float] = DEGREES,
 ) -> Reading:
     r"""Cross-fitted neural estimate: train critics with one objective, read them with another.
 
@@ -132,6 +133,7 @@ def neural(
         embed: inner width of the separable critic.
         candidates: K of the InfoNCE read-out, and the most rows of a training batch.
         steps: the most training steps.
+        degrees: degrees of freedom that a copula's start chooses among.
 
     Raises:
         UserError: an unknown name, a read-out that the objective does not allow, too few rows.
@@ -163,6 +165,7 @@ def neural(
         critic=training.critic or critic,
         start=start,
         sizes=Sizes(hidden, depth, embed),
+        degrees=degrees,
     )
     held = train(
         ensemble,
