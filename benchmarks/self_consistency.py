@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from acceptance_cases import Case, N, Pairs, Source, case
 from scipy.special import logsumexp
-from staircase import picture
 
 from goodviews.data import worlds
 from goodviews.data.worlds import World, monte_carlo
@@ -130,6 +129,7 @@ def ratios(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def figure(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """Information against rows shown, the truth and each method; .html, or .png by chromium."""
     from plotly.subplots import make_subplots  # only for figures
+    from staircase import picture  # imports torch
 
     cells = by_law(rows)
     kinds = list(dict.fromkeys(kind for kind, _ in cells))
