@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from goodviews.cli import main
@@ -15,8 +16,20 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+def write_pairs(folder):
+    """The reader's own x.npy, y.npy and table.csv."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", x[:, 0] + rng.normal(size=300))
+    kinds = np.where(x[:, 0] > 0, "cat", "dog")
+    lines = [f"{a},{b},{kind}" for (a, b), kind in zip(x, kinds, strict=True)]
+    (folder / "table.csv").write_text("\n".join(["height,weight,kind", *lines]))
+
+
 def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path)
     commands = "".join(blocks("sh")).strip().splitlines()
     assert len(commands) >= 7
     for command in commands:
