@@ -27,6 +27,9 @@ NEIGHBOR_DIMS = 3
 LABEL_DIMS = 5
 """Up to so many dimensions beside labels, neighbours are asked."""
 
+LIGHT_TAILS = 60.0
+"""Degrees of freedom from which a t-copula is as good as Gaussian."""
+
 PILOT_STEPS = 500
 PILOT_MEMBERS = 3
 
@@ -153,7 +156,7 @@ def pilot(
 
 def _elliptical(x: Variable, y: Variable, copula: Reading, why: str, ask: Ask) -> Reading:
     """The t-copula, or its closed form if all folds chose no heavy tails."""
-    if all(math.isinf(nu) for nu in copula.details["nu"]) and len(x) > 2 * (x.width + y.width):
+    if min(copula.details["nu"]) >= LIGHT_TAILS and len(x) > 2 * (x.width + y.width):
         return _chosen("gaussian", gaussian(x, y, **ask), f"{why}; no heavy tails", copula)
     return _chosen("student", copula, why)
 

@@ -23,7 +23,7 @@ DEGREES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 60.0, math.inf)
 SHRINKAGE = (1.0, 0.95, 0.9, 0.8)
 """Factors on the canonical correlations that :func:`student` tries."""
 
-SHIFTS = 16
+SHIFTS = 8
 """Product pairs are (x_i, y_{i+s}) for s = 1..SHIFTS within held-out rows: no pair is its own."""
 
 
