@@ -366,16 +366,19 @@ def c1(sources: Sequence[Source]) -> Cases:
             )
 
 
+_BENT = "spiral-normal_cdf-multinormal-sparse-5-5-2-2.0"
+
+
 def c2(sources: Sequence[Source]) -> Cases:
     """Denoiser gap on spirals."""
     kinds = {"-3-3-": 0.27, "-5-5-": 0.27, "normal_cdf-multinormal-sparse-5-5-": 0.12}
     found = [s for s in sources if s.seed == 0]
     found += [
-        of_world(worlds.warped(worlds.margins(worlds.sparse(5), "normal-cdf"), "", *_turns(5)))
-    ] * (not any(s.task.startswith("spiral-normal_cdf-multinormal-sparse-5-5") for s in found))
+        of_world(worlds.warped(worlds.margins(worlds.sparse(5), "normal-cdf"), _BENT, *_turns(5)))
+    ] * (not any(s.task == _BENT for s in found))
     for source in found:
         plain = re.match(r"spiral-multinormal-sparse-(3-3|5-5)-2-2.0$", source.task)
-        bent = re.match(r"spiral-normal_cdf-multinormal-sparse-5-5-2-2.0$", source.task)
+        bent = source.task == _BENT
         if plain or bent:
             limit = [kinds[key] for key in kinds if key in source.task][-1]
             yield case("C2", source, "denoiser", limit, 120.0, oracle=False)
