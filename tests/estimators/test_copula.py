@@ -10,6 +10,7 @@ from scipy.special import digamma
 from goodviews.data import worlds
 from goodviews.estimators.copula import (
     DEGREES,
+    SHIFTS,
     Elliptical,
     Folds,
     Option,
@@ -265,7 +266,7 @@ def test_increasing_maps_change_nothing(method):
 def test_x_and_y_play_the_same_part(method):
     x, y = worlds.sparse(3).sample(300, seed=7)
     swapped = read(method, y[:, :2], x).nats  # student's product pairs are others then
-    assert read(method, x, y[:, :2]).nats == pytest.approx(swapped, abs=0.005)
+    assert read(method, x, y[:, :2]).nats == pytest.approx(swapped, abs=0.02)
 
 
 @BOTH
@@ -352,9 +353,9 @@ def test_guarded_score_by_loops():
     option = Option(2.0, 2, 0.9)
     f = fits.read(1, option)
     n, total = len(f), 0.0
-    for shift in range(1, 17):
+    for shift in range(1, SHIFTS + 1):
         total += np.exp(fits.read(1, option, np.roll(np.arange(n), shift))).sum()
-    exact = f.mean() - max(0.0, math.log(total / (16 * n)))
+    exact = f.mean() - max(0.0, math.log(total / (SHIFTS * n)))
     assert fits.guarded(1, option) == pytest.approx(exact, abs=1e-10)
     assert fits.scores[option][1] == pytest.approx(exact, abs=1e-10)
 
