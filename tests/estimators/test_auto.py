@@ -239,7 +239,6 @@ def test_few_rows(short, n, dim):
     assert reading.values.shape == (n,) and np.isfinite(reading.values).all()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="folds of one row have no shifted pairs")
 @pytest.mark.parametrize("n", [10, 19])
 def test_few_rows_in_the_default_folds(short, n):
     x, y = draw(worlds.gaussian(3, 1.0), n)

@@ -27,6 +27,9 @@ NEIGHBOR_DIMS = 3
 LABEL_DIMS = 5
 """Up to so many dimensions beside labels, neighbours are asked."""
 
+CRITIC_ROWS = 100
+"""Rows that are needed to train critics on."""
+
 LIGHT_TAILS = 60.0
 """Degrees of freedom from which a t-copula is as good as Gaussian."""
 
@@ -81,9 +84,11 @@ def auto(
     if low:
         near = ksg(x, y, **ask)
         gap, error = difference(near, copula)
-        if abs(gap) > 2 * error:
+        if abs(gap) > 3 * error:
             return _chosen("ksg", near, f"ksg sees {gap:+.3f} nats beside the t-copula", copula)
         return _elliptical(x, y, copula, "ksg sees no more than the copula", ask)
+    if len(x) < CRITIC_ROWS:
+        return _elliptical(x, y, copula, "too few rows to train critics", ask)
     degrees = sorted(set(copula.details["nu"]))
     start, gain = pilot(x, y, parts, seed, device, degrees)
     if gain < pilot_gain(len(x)):
@@ -99,7 +104,7 @@ def _mixed(x: Variable, y: Variable, ask: Ask, parts: int) -> Reading:
     """Labels beside numbers: neighbours while they work, unless critics see more."""
     width = max(x.width, y.width)
     near = ksg(x, y, **ask) if width <= LABEL_DIMS else None
-    if near is not None and width <= NEIGHBOR_DIMS - 1:
+    if near is not None and (width < NEIGHBOR_DIMS or len(x) < CRITIC_ROWS):
         return _chosen("ksg", near, "labels beside few dimensions")
     nets = neural(x, y, parts=parts, **ask)
     if near is None:

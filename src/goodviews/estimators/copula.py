@@ -198,6 +198,8 @@ def student(
         True
     """
     _need_numbers("student", x, y)
+    if len(x) < 2 * parts:
+        raise UserError(f"student: {len(x)} rows are too few for {parts} folds. Use more rows.")
     number = folds(len(x), parts, seed)
     held = [np.flatnonzero(number == i) for i in range(parts)]
     seen = [np.flatnonzero(number != i) for i in range(parts)]
@@ -205,21 +207,23 @@ def student(
     rng = np.random.default_rng(seed)
     values = np.zeros(len(x))
     shuffled = np.zeros((parts, shuffles))
-    lower = 0.0
+    normalisers = []
     chosen = []
     for fold, rows in enumerate(fits.rows):
         option = fits.best_without(fold)
         chosen.append(option)
         values[rows] = fits.read(fold, option)
-        log_mean = fits.log_mean_shifted(fold, option)
-        lower += len(rows) / len(x) * (values[rows].mean() - log_mean)
+        normalisers.append(fits.log_normaliser(fold, option))
         for i in range(shuffles):
             shuffled[fold, i] = fits.read(fold, option, rng.permutation(len(rows))).mean()
     weights = np.array([len(rows) for rows in fits.rows]) / len(x)
+    log_means, carried = zip(*normalisers, strict=True)
+    guard = max(0.0, float(weights @ log_means))
     return Reading(
         values,
         weights @ shuffled,
-        lower=lower,
+        noise=fitting_noise(x, y),
+        lower=values.mean() - guard if min(carried) >= 100 else None,
         details={
             "nu": [o.nu for o in chosen],
             "pairs": [o.pairs for o in chosen],
@@ -287,16 +291,19 @@ class Folds:
             return np.zeros(len(rows.a))
         return model.log_ratio(rows if order is None else rows.shuffled(order), s)
 
-    def log_mean_shifted(self, fold: int, option: Option) -> float:
-        """Log mean e^f over pairs (x_i, y_(i+s))."""
+    def log_normaliser(self, fold: int, option: Option) -> tuple[float, float]:
+        """Log mean e^f over pairs (x_i, y_(i+s)), and how many of them carry it."""
         n = len(self.rows[fold])
         shifts = range(1, min(SHIFTS, n - 1) + 1)
         f = np.concatenate([self.read(fold, option, np.roll(np.arange(n), s)) for s in shifts])
-        return float(special.logsumexp(f) - math.log(len(f)))
+        total = special.logsumexp(f)
+        carry = math.exp(2 * total - special.logsumexp(2 * f))
+        return float(total - math.log(len(f))), carry
 
     def guarded(self, fold: int, option: Option) -> float:
         """Mean f - max(0, log mean e^f over shifted pairs)."""
-        return float(self.read(fold, option).mean()) - max(0.0, self.log_mean_shifted(fold, option))
+        guard, _ = self.log_normaliser(fold, option)
+        return float(self.read(fold, option).mean()) - max(0.0, guard)
 
     def best_without(self, fold: int) -> Option:
         """The option with the best mean score on the other folds."""
@@ -375,9 +382,18 @@ def gaussian(
     return Reading(
         values - values.mean() + value(np.arange(n)) - bias,
         null,
+        noise=fitting_noise(x, y),
         split="all",
         details={"canonical_correlations": model.correlations[:10].round(4).tolist()},
     )
+
+
+def fitting_noise(x: Variable, y: Variable) -> float:
+    """Standard deviation of a fitted copula's information at independence: sqrt(dx dy / 2) / n.
+
+    There 2 n I is a chi-square with dx dy degrees of freedom, and rows' values hardly vary.
+    """
+    return math.sqrt(x.width * y.width / 2) / len(x)
 
 
 def _digammas(n: int, k: int) -> float:

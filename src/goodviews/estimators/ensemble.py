@@ -98,7 +98,7 @@ class Start(NamedTuple):
             for (model, _), z in zip(models, zip(zx, zy, strict=True), strict=True)
         ]
         stack = [np.stack(parts) for parts in zip(*rows, strict=True)]
-        s = np.stack([s for _, s in models])
+        s = np.stack([s for _, s in models]).clip(max=1 - 1e-5)  # float32 knows no 1 - 1e-9
         nu = np.array([min(model.nu, GAUSSIAN_NU) for model, _ in models])
         zero = [model.constant(s) for model, s in models]
         tensors = [

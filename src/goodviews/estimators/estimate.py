@@ -228,7 +228,7 @@ def judged(reading: Reading, method: str, how: Mapping[str, Any]) -> Estimate:
     reached = int((shuffled >= reading.nats - 1e-12).sum())
     return Estimate(
         nats=reading.nats,
-        stderr=float(reading.values.std(ddof=1) / math.sqrt(n)),
+        stderr=math.hypot(reading.values.std(ddof=1) / math.sqrt(n), reading.noise),
         candidates=reading.candidates,
         null=float(shuffled.mean()) if len(shuffled) else None,
         method=method,

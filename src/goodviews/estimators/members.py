@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy import special
+from torch import Tensor
 
 from goodviews import bounds
 from goodviews.estimators.ensemble import Ensemble
@@ -65,9 +67,11 @@ def read_members(
     n = sum(map(len, split.report))
     size = candidates if read in ("infonce", "interpolated") else BLOCK
     rng = np.random.default_rng(seed)
-    values, shuffled, weight, normaliser = np.zeros(n), np.zeros(shuffles), [], []
+    values, shuffled = np.zeros(n), np.zeros(shuffles)
+    weight, normaliser, largest = [], [], 0
     for member, fold in enumerate(split.report):
-        for rows in np.array_split(fold, max(1, math.ceil(len(fold) / size))):
+        for rows in np.array_split(fold, max(1, len(fold) // size)):
+            largest = max(largest, len(rows))
             scores = _block(ensemble, member, rows)
             values[rows] = influence_values(scores, read)
             scores = scores[:, : len(rows)]
@@ -84,9 +88,7 @@ def read_members(
         "effective_pairs": min(weight),
         "members_that_helped": int(ensemble.gate.sum()),
     }
-    ceiling = math.inf
-    if read == "infonce":
-        ceiling = math.log(min(size, len(split.report[0])))
+    limited = read == "infonce"
     nats = float(values.mean())
     lower = nats if READS[read] == "lower" else None
     return Reading(
@@ -94,8 +96,8 @@ def read_members(
         shuffled,
         kind=READS[read],
         lower=lower,
-        ceiling=ceiling,
-        candidates=round(math.exp(ceiling)) if math.isfinite(ceiling) else None,
+        ceiling=math.log(largest) if limited else math.inf,
+        candidates=largest if limited else None,
         details=details,
         warnings=_doubts(read, details),
     )
@@ -152,8 +154,7 @@ def influence_values(scores: np.ndarray, read: str) -> np.ndarray:
     if read == "infonce":
         return influences(torch.as_tensor(scores)).numpy()
     if read == "interpolated":
-        value = bounds.interpolated(torch.as_tensor(scores), 0.01).item()
-        return value + positives - positives.mean()
+        return _pseudo_values(torch.as_tensor(scores), lambda s: bounds.interpolated(s, 0.01))
     if read == "smile":
         masked = masked.clip(-5.0, 5.0)
         np.fill_diagonal(masked, -np.inf)
@@ -163,6 +164,14 @@ def influence_values(scores: np.ndarray, read: str) -> np.ndarray:
     if read == "nwj":
         return 1.0 + positives - math.exp(min(log_z, 700.0)) * (played - 1.0)
     return positives - log_z + 2.0 - played
+
+
+def _pseudo_values(scores: Tensor, bound: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """The jackknife's: v + (n - 1) (mean of v_-i - v_-i), with v_-i the bound without row i."""
+    n = len(scores)
+    kept = [torch.arange(n) != i for i in range(n)]
+    without = np.array([bound(scores[keep][:, keep]).item() for keep in kept])
+    return bound(scores).item() + (n - 1) * (without.mean() - without)
 
 
 def _log_mean_of_rows(scores: np.ndarray) -> np.ndarray:

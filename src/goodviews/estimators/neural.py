@@ -27,7 +27,7 @@ from goodviews.estimators.ensemble import (
     features,
     train,
 )
-from goodviews.estimators.members import BLOCK, READS, Split, read_members
+from goodviews.estimators.members import READS, Split, read_members
 from goodviews.estimators.reading import Reading
 from goodviews.estimators.variables import Variable
 from goodviews.interfaces import UserError, check_name
@@ -155,6 +155,13 @@ def neural(
             f"read: {read} cannot read a critic trained with {objective}, whose scale it does not "
             f"know. Use {', '.join(training.reads)}."
         )
+    if parts < 3 or len(x) < 2 * parts:
+        raise UserError(
+            f"neural: {len(x)} rows in {parts} parts: 3 parts or more and 2 rows in each are "
+            "needed. Use more rows, or --method student."
+        )
+    if candidates < 2:
+        raise UserError(f"candidates: {candidates} leaves no negative. Use 2 or more.")
     split = Split.of(len(x), parts, seed)
     ensemble = members(
         x,
@@ -244,15 +251,18 @@ class _WithU(nn.Module):
         return torch.cat([self.critic(x, y), self.u(torch.cat([x, y], 1))], 1)
 
 
+WHOLE = 1 << 30
+"""Rows a tile: members that train as one batch cannot recompute tiles."""
+
 CRITICS: dict[str, Callable[[tuple[int, int], Sizes], nn.Module]] = {
     "separable": _separable,
     "concat": lambda widths, sizes: critics.Concat(
-        widths, sizes.hidden, sizes.depth - 1, tile=BLOCK
+        widths, sizes.hidden, sizes.depth - 1, tile=WHOLE
     ),
     "bilinear": lambda widths, sizes: critics.Bilinear(widths),
     "flo": _WithU,
     "conditional": lambda widths, sizes: critics.ConditionalGaussian(
-        widths, sizes.hidden, sizes.depth, tile=BLOCK
+        widths, sizes.hidden, sizes.depth, tile=WHOLE
     ),
 }
 """Critics of (widths of x and y, sizes); the last two belong to FLO and the likelihood."""

@@ -29,6 +29,8 @@ class Reading:
     split: str = "cross-fitted"
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    noise: float = 0.0
+    """Standard error beyond the spread of ``values``: what fitting adds where they hardly vary."""
 
     @property
     def nats(self) -> float:
