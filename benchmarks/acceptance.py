@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import acceptance_cases as cases
+import acceptance_trust as trust
 import self_consistency
 from acceptance_cases import Case, Clock
 from estimator_tables import table
@@ -58,11 +59,11 @@ def chosen(args: argparse.Namespace) -> Iterator[Case]:
         "A5": lambda: cases.a5(sources),
         "C1": lambda: cases.c1(sources),
         "C2": lambda: cases.c2(sources),
-        "D1": cases.d1,
-        "D2": cases.d2,
+        "D1": trust.d1,
+        "D2": trust.d2,
         "D3": self_consistency.d3,
-        "FP": cases.fp,
-        "MEM": cases.memory,
+        "FP": trust.fp,
+        "MEM": trust.memory,
     }
     for check in args.checks.split(","):
         if check not in makers:
@@ -258,7 +259,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.apart:
-        print(json.dumps(cases.apart(args.apart, args.rows)))
+        print(json.dumps(trust.apart(args.apart, args.rows)))
     elif args.table:
         print(report(read_rows(args.table), args.markdown))
     elif args.figure:
