@@ -208,12 +208,14 @@ def student(
     values = np.zeros(len(x))
     shuffled = np.zeros((parts, shuffles))
     normalisers = []
+    optimism = []
     chosen = []
     for fold, rows in enumerate(fits.rows):
         option = fits.best_without(fold)
         chosen.append(option)
         values[rows] = fits.read(fold, option)
         normalisers.append(fits.log_normaliser(fold, option))
+        optimism.append(fits.read_seen(fold, option) - values[rows].mean())
         for i in range(shuffles):
             shuffled[fold, i] = fits.read(fold, option, rng.permutation(len(rows))).mean()
     weights = np.array([len(rows) for rows in fits.rows]) / len(x)
@@ -222,7 +224,7 @@ def student(
     return Reading(
         values,
         weights @ shuffled,
-        noise=fitting_noise(x, y),
+        noise=math.hypot(fitting_noise(x, y), max(0.0, weights @ optimism / 2)),
         lower=values.mean() - guard if min(carried) >= 100 else None,
         details={
             "nu": [o.nu for o in chosen],
@@ -248,6 +250,9 @@ class Option(NamedTuple):
 class Folds:
     """Elliptical copulas of every fold and every nu, read on the rows they did not see."""
 
+    u: tuple[np.ndarray, np.ndarray]
+    """Uniform scores of all rows of x and y."""
+    seen: list[np.ndarray]
     rows: list[np.ndarray]
     fits: dict[tuple[int, float], tuple[Elliptical, Canonical]]
     scores: dict[Option, np.ndarray]
@@ -267,7 +272,7 @@ class Folds:
         From the Gaussian to heavier tails, until three in a row score no better.
         """
         ux, uy = (stats.rankdata(v, axis=0) / (len(v) + 1) for v in (x, y))
-        out = cls(list(held), {}, {})
+        out = cls((ux, uy), list(seen), list(held), {}, {})
         models: dict[int, Elliptical] = {}
         best, worse = -math.inf, 0
         for nu in sorted(degrees, reverse=True):
@@ -290,6 +295,14 @@ class Folds:
         if not option.pairs and math.isinf(option.nu):
             return np.zeros(len(rows.a))
         return model.log_ratio(rows if order is None else rows.shuffled(order), s)
+
+    def read_seen(self, fold: int, option: Option) -> float:
+        """Mean log r of the rows that the fold's model was fitted to: too high."""
+        model, _ = self.fits[fold, option.nu]
+        zx, zy = (quantiles(u[self.seen[fold]], option.nu) for u in self.u)
+        return float(
+            model.log_ratio(model.canonical(zx, zy), option.shrink(model.correlations)).mean()
+        )
 
     def log_normaliser(self, fold: int, option: Option) -> tuple[float, float]:
         """Log mean e^f over pairs (x_i, y_(i+s)), and how many of them carry it."""
