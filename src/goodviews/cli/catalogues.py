@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from goodviews.cli.options import KINDS
@@ -84,11 +84,26 @@ def _bounds() -> dict[str, str]:
 
     found = {}
     for name, bound in BOUNDS.items():
-        top = bound.ceiling(1000)
-        shown = {math.inf: "none", math.log(1000): "log K"}.get(top, f"{top:.3g} nats")
+        shown = _ceiling(bound.ceiling)
         kind = "neither a lower nor an upper" if bound.kind == "neither" else bound.kind
         found[name] = f"{kind} bound, ceiling {shown}; best critic {bound.optimal_critic}"
     return found
+
+
+def _ceiling(of: Callable[[int], float]) -> str:
+    """A ceiling in words: none, a number, or log K and something.
+
+    Example:
+        >>> _ceiling(math.log), _ceiling(lambda k: math.log(k) + 1), _ceiling(lambda k: 0.5)
+        ('log K', 'log K + 1', '0.5 nats')
+    """
+    low, high = of(10_000), of(1_000_000)
+    if math.isinf(high):
+        return "none"
+    if high - low < 1:
+        return f"{high:.3g} nats"
+    more = high - math.log(1_000_000)
+    return "log K" if more < 0.005 else f"log K + {more:.3g}"
 
 
 def _estimators() -> dict[str, str]:
