@@ -8,16 +8,8 @@ from scipy import stats
 from scipy.special import digamma
 
 from goodviews.data import worlds
-from goodviews.estimators.copula import (
-    DEGREES,
-    SHIFTS,
-    Elliptical,
-    Folds,
-    Option,
-    gaussian,
-    scatter,
-    student,
-)
+from goodviews.estimators.copula import DEGREES, SHIFTS, Folds, Option, gaussian, student
+from goodviews.estimators.elliptical import Elliptical, scatter
 from goodviews.estimators.reading import folds
 from goodviews.estimators.variables import Variable, normal_scores
 from goodviews.interfaces import UserError

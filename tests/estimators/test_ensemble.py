@@ -11,7 +11,7 @@ from torch import nn
 from goodviews import bounds
 from goodviews.critics import Separable
 from goodviews.data import worlds
-from goodviews.estimators.copula import Elliptical
+from goodviews.estimators.elliptical import Elliptical
 from goodviews.estimators.ensemble import (
     Ensemble,
     Settings,

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from goodviews.estimators.copula import Elliptical
+from goodviews.estimators.elliptical import Elliptical
 from goodviews.estimators.variables import Variable, normal_scores
 
 Objective = Callable[[Tensor], Tensor]

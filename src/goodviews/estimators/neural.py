@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from goodviews import bounds, critics
-from goodviews.estimators.copula import DEGREES, Folds, quantiles
+from goodviews.estimators.copula import DEGREES, Folds
+from goodviews.estimators.elliptical import quantiles
 from goodviews.estimators.ensemble import (
     Ensemble,
     Objective,
