@@ -9,7 +9,7 @@ from goodviews.data import loader
 from goodviews.data.images import Images
 from goodviews.interfaces import UserError
 from goodviews.methods import METHODS, infonce, simclr
-from goodviews.methods.contrastive import step_generator
+from goodviews.methods import step_generator
 from goodviews.views import Recipe
 
 SHAPE = (3, 16, 16)

@@ -7,7 +7,8 @@ options that returns a module ready for :func:`goodviews.training.fit` or any Li
 from collections.abc import Callable
 
 from goodviews.methods.contrastive import Contrastive, infonce, simclr
+from goodviews.methods.method import ViewMethod, step_generator
 
-METHODS: dict[str, Callable[..., Contrastive]] = {"simclr": simclr, "infonce": infonce}
+METHODS: dict[str, Callable[..., ViewMethod]] = {"simclr": simclr, "infonce": infonce}
 
-__all__ = ["METHODS", "Contrastive", "infonce", "simclr"]
+__all__ = ["METHODS", "Contrastive", "ViewMethod", "infonce", "simclr", "step_generator"]

@@ -5,38 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import lightning
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from goodviews import encoders
 from goodviews.bounds import BOUNDS
 from goodviews.critics import CRITICS, Cosine, SoftClip
 from goodviews.interfaces import Batch, Shape, Views, check_name
 from goodviews.layers import MLP
+from goodviews.methods.method import ViewMethod, view_encoders
 from goodviews.objectives import BoundObjective, NTXent
 
 
-def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> Generator:
-    """A fresh generator whose state is a function of (seed, step) only.
-
-    Views drawn from it need no saved state: a run resumed at step s draws what it would have drawn.
-
-    Example:
-        >>> a, b = (torch.rand(1, generator=step_generator(0, 7)) for _ in range(2))
-        >>> bool(a == b)
-        True
-    """
-    return Generator(device).manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % 2**63)
-
-
-class Contrastive(lightning.LightningModule):
+class Contrastive(ViewMethod):
     r"""Trains encoders so that two views of one image score higher than views of different images.
 
     ``v1, v2 = views(images); z_i = head_i(encoder_i(v_i)); loss, nats = objective(z1, z2)``
 
-    The views are made inside the step, on the whole batch, on the training device. One encoder and
-    head serve both views where ``views.shared_encoder`` says so, otherwise there is one a view.
+    One encoder and head serve both views where ``views.shared_encoder`` says so, otherwise there is
+    one a view.
 
     Arguments:
         views: makes pairs of views, see :mod:`goodviews.views`.
@@ -54,27 +40,14 @@ class Contrastive(lightning.LightningModule):
         objective: nn.Module,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if len(view_encoders) != (1 if views.shared_encoder else 2):
-            raise ValueError(f"view_encoders: got {len(view_encoders)} for these views.")
-        self.views = views
-        self.encoders, self.heads = nn.ModuleList(view_encoders), nn.ModuleList(heads)
-        self.objective, self.seed = objective, seed
+        super().__init__(views, view_encoders, seed)
+        self.heads, self.objective = nn.ModuleList(heads), objective
 
     @property
     def critic(self) -> nn.Module:
         """The objective's critic, which also measures information."""
         critic: nn.Module = self.objective.critic  # type: ignore[assignment]
         return critic
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The frozen representation of uint8 images (n, c, h, w): float32, shape (n, D).
-
-        The encoder's summary of each unaugmented look, joined (InfoMin and CMC probe splits so).
-        """
-        looks = self.views.looks(images)
-        joined = [self.encoders[min(i, len(self.encoders) - 1)](v) for i, v in enumerate(looks)]
-        return torch.cat([features.summary.float() for features in joined], 1)
 
     def project(self, v1: Tensor, v2: Tensor) -> tuple[Tensor, Tensor]:
         """Projections z1, z2 of a pair of views; a shared encoder reads both in one pass."""
@@ -91,22 +64,12 @@ class Contrastive(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: make views, project, objective; logs loss, nats and the ceiling."""
-        generator = step_generator(self.seed, self.global_step, batch.images.device)
-        pair = self.views(batch.images, generator, batch.partners)
+        pair = self.views(batch.images, self.draw(), batch.partners)
         loss, nats = self.objective(*self.project(*pair))
         n = len(batch.images)
         candidates = 2 * n - 1 if isinstance(self.objective, NTXent) else n
         self.log_dict({"loss": loss, "nats": nats, "ceiling": math.log(candidates)}, batch_size=n)
         return loss
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with learning rate 1e-3; :func:`goodviews.training.fit` puts its own here."""
-        return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=1e-4)
-
-
-def _encoders(views: Views, name: str, image_shape: Shape) -> list[nn.Module]:
-    shapes = views.shapes(image_shape)[: 1 if views.shared_encoder else 2]
-    return [encoders.build(name, shape[0], shape[1:]) for shape in shapes]
 
 
 def _head(encoder: nn.Module, dim: int) -> MLP:
@@ -138,7 +101,7 @@ def simclr(
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        parts = _encoders(views, encoder, image_shape)
+        parts = view_encoders(views, encoder, image_shape)
         heads = [_head(e, projection_dim) for e in parts]
         return Contrastive(views, parts, heads, NTXent(temperature), seed)
 
@@ -178,7 +141,7 @@ def infonce(
         check_name(flag, name, known)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        parts = _encoders(views, encoder, image_shape)
+        parts = view_encoders(views, encoder, image_shape)
         heads = [_head(e, projection_dim) for e in parts]
         scorer = Cosine(temperature) if critic == "cosine" else CRITICS[critic](projection_dim)
         scorer = SoftClip(scorer, clip) if clip is not None else scorer

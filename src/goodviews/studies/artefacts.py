@@ -18,7 +18,7 @@ from goodviews.evaluation.online import projections
 from goodviews.evaluation.task import ProbeResult
 from goodviews.files import write_atomic
 from goodviews.interfaces import ImageSource
-from goodviews.methods import Contrastive
+from goodviews.methods import ViewMethod
 from goodviews.studies.folder import write_json
 from goodviews.views import BuiltViews
 from goodviews.views.preview import contact_sheet
@@ -33,7 +33,7 @@ QUERIES, NEAREST, TILE = 8, 7, 64
 
 def write_artefacts(
     out: Path,
-    method: Contrastive,
+    method: ViewMethod,
     test: ImageSource,
     partners: tuple[str, ...] | None,
     linear: ProbeResult | None,

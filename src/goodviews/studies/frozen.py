@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from goodviews.evaluation.geometry import collapsed
 from goodviews.files import write_atomic
 from goodviews.interfaces import Shape, UserError, check_name
-from goodviews.methods import METHODS, Contrastive
+from goodviews.methods import METHODS, ViewMethod
 from goodviews.studies.folder import read_json, write_json
 from goodviews.training.checkpoints import all_finite, load_weights
 from goodviews.training.precision import channels_last
@@ -45,7 +45,7 @@ class Design:
     image_shape: Shape
     options: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, seed: int = 0) -> Contrastive:
+    def build(self, seed: int = 0) -> ViewMethod:
         """The method with weights drawn from ``seed``, laid out channels last (always: same bits).
 
         Raises:
@@ -69,7 +69,7 @@ class Design:
         views = self.recipe.build(self.image_shape)
         build = METHODS[self.method]
         method = build(views, self.encoder, self.image_shape, seed=seed, **self.options)
-        return cast(Contrastive, channels_last(method))
+        return cast(ViewMethod, channels_last(method))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`from_dict` reads back."""
@@ -90,7 +90,7 @@ class Design:
 
 
 def export(
-    method: Contrastive,
+    method: ViewMethod,
     design: Design,
     out: Path,
     sample: torch.Tensor,
@@ -132,13 +132,13 @@ def export(
     return weights
 
 
-def _pinned(design: Design, method: Contrastive) -> Design:
+def _pinned(design: Design, method: ViewMethod) -> Design:
     """The design with the mean and deviation its views take off, so that no default decides."""
     mean, std = (getattr(method.views, name, None) for name in ("mean", "std"))
     return replace(design, recipe=replace(design.recipe, mean=mean, std=std))
 
 
-def refuse_useless(method: Contrastive, sample: torch.Tensor, where: Path | str) -> None:
+def refuse_useless(method: ViewMethod, sample: torch.Tensor, where: Path | str) -> None:
     """Raise unless all weights are finite and the embeddings ``sample`` (n, D) differ.
 
     Raises:
@@ -169,7 +169,7 @@ def snippet(run: Path, design: Design) -> str:
     )
 
 
-def load(run: str | Path, device: str = "cpu") -> Contrastive:
+def load(run: str | Path, device: str = "cpu") -> ViewMethod:
     """The frozen encoder of a run: a module from uint8 images (n, c, h, w) to float32 (n, D).
 
     It is in eval mode and asks for no gradients; ``.encoders[0]`` is the plain network, whose

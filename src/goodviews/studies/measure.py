@@ -49,14 +49,14 @@ class Bench:
         self._representation(method, row)
         return row
 
-    def _method(self, job: Job) -> methods.Contrastive:
+    def _method(self, job: Job) -> methods.ViewMethod:
         recipe = Recipe.from_dict(job.recipe)
         shape = self.loaded.train.shape
         return methods.infonce(
             recipe.build(shape), self.encoder, shape, seed=job.seed, temperature=self.temperature
         )
 
-    def _train(self, method: methods.Contrastive, job: Job, row: Row) -> None:
+    def _train(self, method: methods.ViewMethod, job: Job, row: Row) -> None:
         budget = self.budget
         batches = loader(
             self.loaded.train,
@@ -80,7 +80,7 @@ class Bench:
         row.steps = result.steps
         row.images_per_second = result.steps * budget.batch_size / (time.perf_counter() - began)
 
-    def _information(self, method: methods.Contrastive, job: Job, row: Row) -> None:
+    def _information(self, method: methods.ViewMethod, job: Job, row: Row) -> None:
         """Held-out and training I_NCE with the same K; the null; alignment of the pairs."""
         partners = Recipe.from_dict(job.recipe).partners
         test = self.loaded.test
@@ -105,7 +105,7 @@ class Bench:
         z1, z2 = projections(method, draw(test, 512, job.seed), seed=job.seed, partners=partners)
         row.alignment = alignment(z1, z2)
 
-    def _representation(self, method: methods.Contrastive, row: Row) -> None:
+    def _representation(self, method: methods.ViewMethod, row: Row) -> None:
         probe_train, test = self._probe_sets()
         train_x, test_x = extract(method, probe_train), extract(method, test)
         row.rankme, row.uniformity = rankme(test_x), uniformity(test_x)

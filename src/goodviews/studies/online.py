@@ -12,7 +12,7 @@ from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw
 from goodviews.evaluation.online import OnlineProbe, RankMeEvaluator
 from goodviews.interfaces import ImageSource
-from goodviews.methods import Contrastive
+from goodviews.methods import ViewMethod
 
 CANDIDATES = 256
 """K of held-out I_NCE, where there are as many held-out images."""
@@ -43,7 +43,7 @@ class Information:
 
     def __call__(self, method: LightningModule, epoch: int) -> Measured:
         """The same pairs every epoch."""
-        assert isinstance(method, Contrastive)
+        assert isinstance(method, ViewMethod)
         k = candidates_for(min(len(self.train), len(self.test)))
         held_out, seen = (
             heldout_information(

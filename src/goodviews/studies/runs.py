@@ -16,7 +16,7 @@ from goodviews.data import Loaded
 from goodviews.evaluation.features import draw
 from goodviews.files import write_atomic
 from goodviews.interfaces import Interrupted, UserError
-from goodviews.methods import Contrastive
+from goodviews.methods import ViewMethod
 from goodviews.studies.arguments import config_of, log_names, what_is_trained, without_places
 from goodviews.studies.artefacts import embedding_sample, pair_sheet, write_artefacts
 from goodviews.studies.comparison import RUN, Rivals, compare, format_table, unlabelled_table
@@ -59,7 +59,7 @@ class Run:
     """What :func:`train` returns."""
 
     out: Path | None
-    method: Contrastive
+    method: ViewMethod
     """The trained encoder, frozen, on the CPU: uint8 images (n, c, h, w) -> float32 (n, D)."""
     metrics: list[dict[str, Any]]
     """One row an epoch, as in metrics.csv."""
@@ -314,7 +314,7 @@ class _Training:
         return found and self.resume
 
     def _conclude(
-        self, method: Contrastive, design: Design, loaded: Loaded, result: FitResult
+        self, method: ViewMethod, design: Design, loaded: Loaded, result: FitResult
     ) -> Run:
         """Export the encoder, compare it, write the page, say the last lines."""
         metrics: list[dict[str, Any]] = [dict(row) for row in result.history]
@@ -334,7 +334,7 @@ class _Training:
         self._last_lines(run.probes)
         return run
 
-    def _probe(self, method: Contrastive, design: Design, loaded: Loaded) -> dict[str, Any]:
+    def _probe(self, method: ViewMethod, design: Design, loaded: Loaded) -> dict[str, Any]:
         """The table, and the files beside it."""
         seed, seeds = self.given["seed"], range(self.given["baseline_seeds"])
         method.to(resolve_accelerator(self.given["device"]))
