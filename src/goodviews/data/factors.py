@@ -101,6 +101,25 @@ def relabel(images: Images, factor: str) -> Images:
     return images
 
 
+def digit_boxes(position: Tensor) -> Tensor:
+    """Where the digit of a ``factors`` image is: bool, (n, 32, 32), true in its 16x16 box.
+
+    Args:
+        position: the factor of that name, shape (n,).
+
+    Example:
+        >>> digit_boxes(torch.tensor([8]))[0].nonzero().amin(0).tolist()
+        [16, 16]
+    """
+    step = (SIDE - GLYPH) // 2
+    line = torch.arange(SIDE)
+    rows, columns = (
+        (line >= step * place[:, None]) & (line < step * place[:, None] + GLYPH)
+        for place in (position // 3, position % 3)
+    )
+    return rows[:, :, None] & columns[:, None, :]
+
+
 def _glyphs() -> tuple[Tensor, Tensor]:
     """Return strokes in [0, 1], shape (1797, 1, 16, 16), and their digits."""
     bunch = load_digits()
