@@ -294,7 +294,7 @@ def test_a_checkpoint_of_another_shape_names_the_tensor(tmp_path: Path) -> None:
         ({"steps": 0}, "--steps: 0"),
         ({"batch_size": 1}, "--batch-size: 1. A contrastive step"),
         ({"lr": float("nan")}, "--lr: nan"),
-        ({"optimizer": "adam"}, "--optimizer: 'adam'"),
+        ({"optimizer": "rmsprop"}, "--optimizer: 'rmsprop'"),
         ({"precision": "8"}, "--precision: '8'"),
         ({"device": "tpu"}, "--device: 'tpu'"),
         ({"log": ("wand",)}, "--log: 'wand'"),
@@ -374,3 +374,17 @@ def test_resume_without_a_run(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(os.urandom(100))
     with pytest.raises(UserError, match="not a checkpoint that can be read"):
         fit(Tiny(), Loader(), SETTINGS, tmp_path, resume=True)
+
+
+def test_a_run_steps_down_at_its_milestones(tmp_path: Path) -> None:
+    settings = TrainSettings(
+        epochs=3, batch_size=6, lr=0.01, optimizer="adam", schedule="steps", milestones=(1, 2),
+        warmup_steps=0, log=("csv",), decay=0.5,
+    )  # fmt: skip
+    result = fit(Tiny(), Loader(), settings, tmp_path, quiet=True)
+    assert [row["lr"] for row in result.history] == pytest.approx([0.01, 0.005, 0.0025])
+
+
+def test_milestones_belong_to_steps() -> None:
+    with pytest.raises(UserError, match="--milestones: .*--schedule steps"):
+        TrainSettings(milestones=(3,)).check()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from goodviews.interfaces import UserError
-from goodviews.training import LARS, build_optimizer, warmup_cosine
+from goodviews.training import LARS, build_optimizer, warmup_cosine, warmup_steps
 
 
 def slow_lars(
@@ -97,3 +97,22 @@ def test_warmup_cosine_rises_then_falls() -> None:
     assert rates[55] == pytest.approx(1.25)
     assert rates[100] == pytest.approx(0.5)
     assert warmup_cosine(0, total=1) == 1.0
+
+
+def test_steps_fall_at_milestones_after_the_warm_up() -> None:
+    rates = [warmup_steps(s, [30, 60], warmup=10, peak=2.0, decay=0.5) for s in range(90)]
+    assert rates[:10] == pytest.approx([0.2 * (s + 1) for s in range(10)])
+    assert rates[10:30] == [2.0] * 20 and rates[30:60] == [1.0] * 30 and rates[60:] == [0.5] * 30
+
+
+def test_adam_is_torchs_with_the_first_beta_given() -> None:
+    start = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    one = build_optimizer([ours], "adam", lr=0.1, weight_decay=1e-2, momentum=0.8)
+    two = torch.optim.Adam([theirs], lr=0.1, betas=(0.8, 0.999), eps=1e-8, weight_decay=1e-2)
+    for _ in range(3):
+        for weight, optimizer in ((ours, one), (theirs, two)):
+            optimizer.zero_grad()
+            weight.square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)

@@ -11,7 +11,7 @@ from goodviews.training.checkpoints import load_checkpoint, load_weights
 from goodviews.training.closing import Evaluator
 from goodviews.training.collapse import effective_rank
 from goodviews.training.fit import FitResult, fit
-from goodviews.training.optimizers import LARS, build_optimizer, warmup_cosine
+from goodviews.training.optimizers import LARS, build_optimizer, warmup_cosine, warmup_steps
 from goodviews.training.precision import resolve_accelerator, resolve_precision
 from goodviews.training.settings import TrainSettings
 
@@ -28,4 +28,5 @@ __all__ = [
     "resolve_accelerator",
     "resolve_precision",
     "warmup_cosine",
+    "warmup_steps",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor
 from goodviews.interfaces import UserError
 from goodviews.training.journal import Journal
 from goodviews.training.memory import memory_gb
-from goodviews.training.optimizers import warmup_cosine
+from goodviews.training.optimizers import warmup_cosine, warmup_steps
 from goodviews.training.settings import TrainSettings
 from goodviews.training.stream import AnyBatch, Outputs, images_of
 
@@ -35,16 +35,19 @@ class Prepare(Callback):
         self, settings: TrainSettings, journal: Journal, state: Mapping[str, Any] | None = None
     ) -> None:
         self.journal, self.state = journal, state
-        warmup = round(settings.warmup_epochs * journal.per_epoch)
-        self.shape = {
-            "total": journal.total,
-            "warmup": min(warmup, journal.total // 2),
-        }
-        self.peak, self.floor, self.seed = settings.lr, settings.min_lr, settings.seed
+        self.settings, self.seed = settings, settings.seed
+        warmup = settings.warmup_steps
+        if warmup is None:
+            warmup = round(settings.warmup_epochs * journal.per_epoch)
+        self.warmup = min(warmup, journal.total // 2)
 
     def rate(self, step: int) -> float:
         """The rate of a step."""
-        return warmup_cosine(step, **self.shape, peak=self.peak, floor=self.floor)
+        s = self.settings
+        if s.schedule == "steps":
+            places = [epoch * self.journal.per_epoch for epoch in s.milestones]
+            return warmup_steps(step, places, self.warmup, s.lr, s.decay)
+        return warmup_cosine(step, self.journal.total, self.warmup, s.lr, s.min_lr)
 
     def on_train_start(self, trainer: Trainer, method: LightningModule) -> None:
         """Give the optimiser its state back, in a resumed run."""

@@ -221,7 +221,8 @@ class _Run:
 
     def _build_optimizer(self) -> Optimizer:
         s = self.settings
-        return build_optimizer(self.method, s.optimizer, s.lr, s.weight_decay, s.momentum)
+        fused = self.precision != "16-mixed"
+        return build_optimizer(self.method, s.optimizer, s.lr, s.weight_decay, s.momentum, fused)
 
     def _callbacks(
         self,

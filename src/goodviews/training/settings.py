@@ -31,14 +31,22 @@ class TrainSettings:
     """Images a step, over all devices together."""
     lr: float = 1e-3
     """Peak learning rate, used as given: never scaled by the batch size."""
-    optimizer: Literal["adamw", "lars", "sgd"] = "adamw"
-    """Which optimiser: adamw, lars (large batches) or sgd."""
+    optimizer: Literal["adamw", "adam", "lars", "sgd"] = "adamw"
+    """Which optimiser: adamw, adam (AMDIM's; decay as in the gradient), lars or sgd."""
     weight_decay: float = 1e-4
     """Decay of weights; biases and norms are left alone."""
     momentum: float = 0.9
-    """Momentum of sgd and lars, first beta of adamw."""
+    """Momentum of sgd and lars, first beta of adamw and adam."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up (at most half the run)."""
+    warmup_steps: int | None = None
+    """The same in steps; when given it takes the place of `warmup_epochs`."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """After the warm-up: half a cosine to `min_lr`, or steps down at the milestones."""
+    milestones: tuple[int, ...] = ()
+    """Epochs after which the rate of schedule "steps" is multiplied by `decay`."""
+    decay: float = 0.2
+    """Factor of each milestone."""
     min_lr: float = 0.0
     """Learning rate at the end of the cosine."""
     clip: float | None = None
@@ -78,6 +86,15 @@ class TrainSettings:
             (self.weight_decay < 0, "weight-decay", self.weight_decay, "Use 0 or more."),
             (not 0 <= self.momentum < 1, "momentum", self.momentum, "Use 0 <= momentum < 1."),
             (self.warmup_epochs < 0, "warmup-epochs", self.warmup_epochs, "Use 0 or more."),
+            ((self.warmup_steps or 0) < 0, "warmup-steps", self.warmup_steps, "Use 0 or more."),
+            (self.schedule not in ("cosine", "steps"), "schedule", self.schedule, _SCHEDULE),
+            (not 0 < self.decay <= 1, "decay", self.decay, "Use for example 0.2."),
+            (
+                bool(self.milestones) and self.schedule == "cosine",
+                "milestones",
+                list(self.milestones),
+                "A cosine has none. Add --schedule steps.",
+            ),
             (self.clip is not None and self.clip <= 0, "clip", self.clip, "Use for example 1."),
             (
                 self.devices != 1,
@@ -105,11 +122,13 @@ class TrainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint or a JSON file."""
-        return {**dataclasses.asdict(self), "log": list(self.log)}
+        lists = {"log": list(self.log), "milestones": list(self.milestones)}
+        return {**dataclasses.asdict(self), **lists}
 
 
 _NEGATIVES = "A contrastive step needs at least 2 images."
 _COLLAPSE = "Use warn or stop."
+_SCHEDULE = "Use cosine or steps."
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
