@@ -33,13 +33,18 @@ def _methods() -> dict[str, str]:
 
 
 def _encoders() -> dict[str, str]:
+    import torch
+
     from goodviews.encoders import ENCODERS
 
     found = {}
     for name, make in ENCODERS.items():
-        encoder = make(3, (32, 32))
+        pixels = getattr(make, "input_size", 32)
+        with torch.device("meta"):  # shapes only: no memory for the weights
+            encoder = make(3, (pixels, pixels))
         size = sum(weight.numel() for weight in encoder.parameters()) / 1e6
-        found[name] = f"{_first_line(encoder)} {encoder.dim} dimensions, {size:.2g} M weights."
+        text = f"{encoder.dim} dimensions, {size:.3g} M weights at {pixels} x {pixels} pixels."
+        found[name] = f"{_first_line(encoder)} {text}"
     return {**found, "timm/NAME": "Any backbone of timm (optional extra), random weights."}
 
 

@@ -1,5 +1,16 @@
 """Encoders: from views to features. ``build(name, in_channels, image_size)`` makes any of them."""
 
-from goodviews.encoders.vision import ENCODERS, ConvNet, MLPEncoder, SmallResNet, Timm, build
+from goodviews.encoders.amdim import AMDIMEncoder
+from goodviews.encoders.catalogue import ENCODERS, AMDIMSize, build
+from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 
-__all__ = ["ENCODERS", "ConvNet", "MLPEncoder", "SmallResNet", "Timm", "build"]
+__all__ = [
+    "ENCODERS",
+    "AMDIMEncoder",
+    "AMDIMSize",
+    "ConvNet",
+    "MLPEncoder",
+    "SmallResNet",
+    "Timm",
+    "build",
+]

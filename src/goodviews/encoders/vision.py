@@ -1,8 +1,7 @@
-"""Encoders for images: a small ConvNet, a small ResNet, an MLP, and any timm backbone."""
+"""Encoders with one summary an image: a ConvNet, a small ResNet, an MLP, any timm backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -176,37 +175,3 @@ class Timm(nn.Module):
     def forward(self, view: Tensor) -> Features:
         """Encode float views of shape (n, in_channels, h, w)."""
         return Features(self.layers(view))
-
-
-ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
-    "convnet": lambda channels, size: ConvNet(channels),
-    "convnet-half": lambda channels, size: ConvNet(channels, width=16),
-    "resnet-small": lambda channels, size: SmallResNet(channels),
-    "mlp": MLPEncoder,
-    "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
-}
-
-
-def build(name: str, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
-    """Make the encoder ``name`` of the catalogue, or "timm/NAME".
-
-    Args:
-        name: a key of :data:`ENCODERS`, or "timm/" and any timm model.
-        in_channels: channels of the view.
-        image_size: height and width of the view.
-
-    Returns:
-        A module with ``dim`` whose call returns :class:`goodviews.interfaces.Features`.
-
-    Raises:
-        UserError: for an unknown name, with the nearest known one.
-
-    Example:
-        >>> build("convnett", 3, (32, 32))
-        Traceback (most recent call last):
-        goodviews.interfaces.UserError: --encoder: unknown 'convnett'. Did you mean 'convnet'?
-    """
-    if name.startswith("timm/"):
-        return Timm(name.removeprefix("timm/"), in_channels, image_size)
-    check_name("--encoder", name, ENCODERS)
-    return ENCODERS[name](in_channels, image_size)

@@ -1,0 +1,89 @@
+"""The encoders by name, and ``build``, which makes any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from goodviews.encoders.amdim import INPUT_SIZES, AMDIMEncoder
+from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
+from goodviews.interfaces import UserError, check_name
+
+
+@dataclass(frozen=True)
+class AMDIMSize:
+    """The sizes of one AMDIM encoder; called with channels and image size it makes the encoder.
+
+    Bachman et al. 2019: small and large for CIFAR (README and issue 3 of the code), STL-10 and
+    ImageNet; "tiny" is ours, for CPUs.
+
+    Example:
+        >>> encoder = AMDIMSize(ndf=8, n_rkhs=64, n_depth=1)(3, (32, 32))
+        >>> encoder.dim, encoder.channels
+        (64, {5: 32, 7: 32})
+    """
+
+    ndf: int
+    n_rkhs: int
+    n_depth: int
+    input_size: int = 32
+    """Pixels of the images it was made for; it can be built for 32, 64 and 128."""
+
+    def __call__(self, in_channels: int, image_size: tuple[int, int]) -> AMDIMEncoder:
+        """The encoder for views of ``image_size``: 32, 64 or 128 pixels square.
+
+        Raises:
+            UserError: for any other size.
+        """
+        height, width = image_size
+        if height != width or height not in INPUT_SIZES:
+            raise UserError(
+                f"--encoder: AMDIM encoders read square views of 32, 64 or 128 pixels, not "
+                f"{height} x {width}. Use for example --image-size 32, or multiscale/resnet18, "
+                "which reads other sizes."
+            )
+        return AMDIMEncoder(self.ndf, self.n_rkhs, self.n_depth, height, in_channels)
+
+
+ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
+    "convnet": lambda channels, size: ConvNet(channels),
+    "convnet-half": lambda channels, size: ConvNet(channels, width=16),
+    "resnet-small": lambda channels, size: SmallResNet(channels),
+    "mlp": MLPEncoder,
+    "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
+    "amdim-tiny": AMDIMSize(32, 256, 3),
+    "amdim-cifar-small": AMDIMSize(128, 1024, 10),
+    "amdim-cifar-large": AMDIMSize(256, 2048, 10),
+    "amdim-stl": AMDIMSize(192, 1536, 8, 64),
+    "amdim-imagenet-small": AMDIMSize(192, 1536, 8, 128),
+    "amdim-imagenet-medium": AMDIMSize(256, 2048, 10, 128),
+    "amdim-imagenet-large": AMDIMSize(320, 2560, 10, 128),
+}
+
+
+def build(name: str, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
+    """Make the encoder ``name`` of the catalogue, or "timm/NAME".
+
+    Args:
+        name: a key of :data:`ENCODERS`, or "timm/" and any timm model.
+        in_channels: channels of the view.
+        image_size: height and width of the view.
+
+    Returns:
+        A module with ``dim`` whose call returns :class:`goodviews.interfaces.Features`.
+
+    Raises:
+        UserError: for an unknown name, with the nearest known one, or an image size the encoder
+            does not read.
+
+    Example:
+        >>> build("convnett", 3, (32, 32))
+        Traceback (most recent call last):
+        goodviews.interfaces.UserError: --encoder: unknown 'convnett'. Did you mean 'convnet'?
+    """
+    if name.startswith("timm/"):
+        return Timm(name.removeprefix("timm/"), in_channels, image_size)
+    check_name("--encoder", name, ENCODERS)
+    return ENCODERS[name](in_channels, image_size)
