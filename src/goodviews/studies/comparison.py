@@ -11,19 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from goodviews.evaluation.features import extract, labels_of, pixels
-from goodviews.evaluation.finetune import finetune
 from goodviews.evaluation.geometry import rankme, uniformity
 from goodviews.evaluation.intervals import paired_difference
-from goodviews.evaluation.probes import knn_probe, linear_probe, mlp_probe
 from goodviews.evaluation.task import ProbeResult, subset
-from goodviews.interfaces import ImageSource, check_name
+from goodviews.interfaces import ImageSource
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.frozen import Design
+from goodviews.studies.readers import PIXEL_SIDE, Protocol, Reader
 
-PROBES = ("linear", "knn", "mlp", "finetune")
 RUN = "this run"
-PIXEL_SIDE = 32
-"""Larger images are brought down to this side for the raw-pixel row."""
+REFRESHED = "this run, BN refreshed on test images (transductive)"
 
 Results = dict[str, list[ProbeResult]]
 """Row name -> its results, one a draw of labels and seed of the untrained network."""
@@ -97,61 +94,41 @@ def compare(
     test: ImageSource,
     probes: Sequence[str] = ("linear", "knn"),
     labels: Labels | None = None,
+    protocol: Protocol | None = None,
     *,
     seed: int = 0,
     echo: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Any], dict[str, Results]]:
     """Run the probes on every contender: the table (plain values), and probe -> row -> results.
 
+    With ``protocol.bn_refresh`` a row of its own, which no verdict reads, follows this run's.
+
     Raises:
-        UserError: unknown probe, no labels, one class.
+        UserError: unknown probe, one the protocol is not for, no labels, one class.
     """
-    for probe in probes:
-        check_name("--probe", probe, PROBES)
-    labels = labels or Labels()
+    labels, protocol = labels or Labels(), protocol or Protocol()
+    protocol.check(probes)
     found: dict[str, Results] = {probe: {} for probe in probes}
     draws = labels.draw(labels_of(train))
-    for name, network in rivals.rows():
+
+    def read(name: str, reader: Reader) -> None:
         echo(f"probing {name} ...")
-        reader = _Reader(network, train, test, seed)
-        for probe in probes:
-            found[probe].setdefault(name, []).extend(reader(probe, places) for places in draws)
-    return _table(found, test, labels), found
+        for places in draws:
+            for probe, result in reader(probes, places).items():
+                found[probe].setdefault(name, []).append(result)
+
+    for name, network in rivals.rows():
+        reader = Reader(network, rivals.trained, train, test, protocol, seed)
+        read(name, reader)
+    if protocol.bn_refresh:
+        reader.refresh()  # the last one is this run's
+        read(REFRESHED, reader)
+    return _table(found, test, labels, protocol), found
 
 
-class _Reader:
-    """Probes one contender; features are extracted once."""
-
-    def __init__(
-        self, network: nn.Module | None, train: ImageSource, test: ImageSource, seed: int
-    ) -> None:
-        self.network, self.train, self.test, self.seed = network, train, test, seed
-        self._features: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, probe: str, places: Tensor) -> ProbeResult:
-        if probe == "finetune" and self.network is not None:
-            return finetune(self.network, self.train.subset(places), self.test, seed=self.seed)
-        known, asked = self._extracted()
-        data = (known[places], labels_of(self.train)[places], asked, labels_of(self.test))
-        if probe == "knn":
-            distance = "euclidean" if self.network is None else "cosine"
-            return knn_probe(*data, distance=distance)
-        if probe == "mlp":
-            return mlp_probe(*data, seed=self.seed)
-        return linear_probe(*data, seed=self.seed)  # raw pixels have nothing to fine-tune
-
-    def _extracted(self) -> tuple[Tensor, Tensor]:
-        if self._features is None:
-            sources = (self.train, self.test)
-            if self.network is None:
-                known, asked = (pixels(s, PIXEL_SIDE) for s in sources)
-            else:
-                known, asked = (extract(self.network, s) for s in sources)
-            self._features = (known, asked)
-        return self._features
-
-
-def _table(found: dict[str, Results], test: ImageSource, labels: Labels) -> dict[str, Any]:
+def _table(
+    found: dict[str, Results], test: ImageSource, labels: Labels, protocol: Protocol
+) -> dict[str, Any]:
     """The plain table that is written to disk and read by the page."""
     first = next(iter(found.values()))
     targets = first[RUN][0].targets
@@ -171,17 +148,29 @@ def _table(found: dict[str, Results], test: ImageSource, labels: Labels) -> dict
         "extra": {
             "data": test.name,
             "labels": str(labels),
+            "protocol": protocol.name,
             "labelled training images": first[RUN][0].n_train,
             "most common class": float(targets.bincount().max()) / len(targets),
             "numbers": "accuracies are fractions of the held-out images, lo and hi the 95 % "
             "Wilson interval (over draws and untrained seeds: the hull of theirs)",
             "settings": {probe: results[RUN][0].settings for probe, results in found.items()},
-            "notes": [*notes, *_READ_LINEARLY * ("finetune" in found)],
+            "notes": [
+                *notes,
+                *_FINETUNED * ("finetune" in found),
+                *_TRANSDUCTIVE * protocol.bn_refresh,
+            ],
         },
     }
 
 
-_READ_LINEARLY = ("raw pixels have nothing to fine-tune: a linear probe reads them",)
+_FINETUNED = (
+    "raw pixels have nothing to fine-tune: a linear probe reads them",
+    "untrained networks are fine-tuned in the same way as this run",
+)
+_TRANSDUCTIVE = (
+    f"{REFRESHED}: 50 batches of test images went through the encoder in train mode before it was "
+    "tested, as in AMDIM's code; the verdict does not read this row",
+)
 
 
 def _cells(results: Sequence[ProbeResult]) -> dict[str, Any]:
