@@ -1,0 +1,119 @@
+"""Contrastive losses that never hold more than a tile of the matrix of scores."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from goodviews.interfaces import UserError
+from goodviews.objectives.processes import gather
+from goodviews.objectives.tiles import TILE, Terms, TiledNCE, Weights
+
+
+class NCE(NamedTuple):
+    """What :func:`multiscale_nce` returns. In nats."""
+
+    loss: Tensor
+    """A scalar, differentiable."""
+    log_posterior: Tensor
+    """The log probability of each positive among its candidates, (B, a, L), detached."""
+    penalty: Tensor
+    """The mean of the squared scaled scores, a scalar, detached; without lambda."""
+
+
+def multiscale_nce(
+    antecedents: Tensor,
+    consequents: Tensor,
+    *,
+    weights: Weights | None = None,
+    penalty: float = 5e-2,
+    clip: float | None = 20.0,
+    scale: float | None = None,
+    tile: int | None = None,
+) -> NCE:
+    r"""AMDIM's noise-contrastive loss of antecedents that predict all locations of their image.
+
+    ``s = scale a^T c``, ``s' = clip tanh(s / clip)`` and, for location l of the antecedent's image,
+
+    ``log_posterior = s'_l - log(exp s'_l + sum over negatives of exp s')``
+
+    where the negatives are all locations of all other images (of all processes, when
+    torch.distributed is initialised; every process must bring as many images). Then
+    ``loss = -sum(weights * log_posterior) + penalty * mean(s^2)``, a mean over all scores.
+    Scores, softmax and loss are float32 whatever the autocast (float64 for float64 inputs).
+
+    Args:
+        antecedents: (B, a, D), a of them an image.
+        consequents: (B, L, D), L locations an image.
+        weights: (B, a, L), or a function from the log posteriors of some images (b, a, L) to
+            their weights, which are constants to the gradient. None means 1/(B L): the loss is
+            then the sum over antecedents of means over images and locations.
+        penalty: lambda of the squared scores.
+        clip: c of the soft clip, None for none.
+        scale: of the inner products, None means 1/sqrt(D).
+        tile: antecedents held at once against all consequents; None chooses.
+
+    Returns:
+        Loss, log posteriors and the mean square of the scores.
+
+    Raises:
+        UserError: for fewer than 2 images or shapes that do not fit.
+
+    References:
+        Bachman et al. 2019, eq. 2 and the pseudo-code of NCE; AMDIM, code (scale, lambda).
+
+    Example:
+        >>> import math, torch
+        >>> nce = multiscale_nce(torch.zeros(4, 1, 8), torch.zeros(4, 25, 8))
+        >>> math.isclose(nce.loss.item(), math.log(1 + 3 * 25), rel_tol=1e-6)  # chance
+        True
+    """
+    _check(antecedents, consequents, weights, clip)
+    (b, a, width), locations = antecedents.shape, consequents.shape[1]
+    everyone, first = gather(consequents)
+    if len(everyone) < 2:
+        raise UserError(f"antecedents: {b} image leaves no negative. Use at least 2 images.")
+    if weights is None:
+        weights = antecedents.new_full((), 1 / (b * locations), dtype=torch.float64)
+        weights = weights.expand(b, a, locations)
+    grad = torch.is_grad_enabled()
+    terms = Terms(
+        penalty=penalty,
+        clip=clip,
+        scale=width**-0.5 if scale is None else scale,
+        first=first,
+        images=_images(b, a, everyone, tile),
+        wanted=(grad and antecedents.requires_grad, grad and everyone.requires_grad),
+    )
+    return NCE(*TiledNCE.apply(antecedents, everyone, weights, terms))
+
+
+def _images(b: int, a: int, consequents: Tensor, tile: int | None) -> int:
+    """Images a tile: tiles of one size, of at most ``tile`` antecedents."""
+    columns = consequents.shape[0] * consequents.shape[1]
+    rows = tile or TILE["cuda" if consequents.is_cuda else "cpu"] // columns
+    return math.ceil(b / math.ceil(b / max(1, rows // a)))
+
+
+def _check(
+    antecedents: Tensor, consequents: Tensor, weights: Weights | None, clip: float | None
+) -> None:
+    shapes = f"{tuple(antecedents.shape)} and {tuple(consequents.shape)}"
+    if antecedents.ndim != 3 or consequents.ndim != 3:
+        raise UserError(f"antecedents, consequents: {shapes} must be (B, a, D) and (B, L, D).")
+    if len(antecedents) != len(consequents):
+        raise UserError(f"antecedents, consequents: {shapes} must have the same number of images.")
+    if antecedents.shape[2] != consequents.shape[2]:
+        raise UserError(
+            f"antecedents, consequents: {shapes} must have the same width D. "
+            "Map both to one space, for example with encoder.embed."
+        )
+    if isinstance(weights, Tensor):
+        needed = (*antecedents.shape[:2], consequents.shape[1])
+        if weights.shape != needed:
+            raise UserError(f"weights: {tuple(weights.shape)} must be {needed}, (B, a, L).")
+    if clip is not None and clip <= 0:
+        raise UserError(f"clip: {clip} is not positive. Use for example 20, or None.")
