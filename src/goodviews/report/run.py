@@ -15,10 +15,72 @@ from goodviews.report.tables import finite, number, percent
 PICTURES = {
     "views.png": ("The views", "Pairs as the encoder saw them."),
     "neighbours.png": ("Nearest neighbours", "Held-out images and what lies closest to them."),
+    "neighbour_scores.png": (
+        "Nearest neighbours and what they share",
+        "A held-out image and the others nearest to it by the cosine of their summaries f1 (the "
+        "number above each; brown names are other classes). Under each image, how well each of "
+        "its places fits the query: the score of the query's f1 and the local feature there, "
+        "bright is high, one scale a row. Look for objects of the query's class that are bright "
+        "before a darker background; where all is even, f1 fits no place better than another.",
+    ),
+    "similarity_maps.png": (
+        "What two views have in common",
+        "x1 and x2 are two views of one image; the maps lie over x2, bright is alike, one scale "
+        "a column. First the scores of all of x1 (f1) with the places of x2; then the cosines of "
+        "the framed place of x1 with the places of x2, both seen through small windows (f7) and "
+        "through larger ones (f5). Look for the thing in the frame to be bright, also where the "
+        "second view moved or recoloured it.",
+    ),
+    "mixture.png": (
+        "Mixture components",
+        "Each component is one of the k features made of f1; q is how much of a place it explains, "
+        "from 0 to 1, and the percentages are its average share. Colours over the image mix those "
+        "of the components. Look for regions of one colour that follow objects. One colour "
+        "everywhere: a single component does all the work; an even blend: they are alike.",
+    ),
 }
 """Picture files a run may hold -> heading and caption."""
 
 _MARKS = ("metrics.csv", "probes.json", "config.yaml")
+
+
+_FULLER = {"neighbours.png": "neighbour_scores.png"}
+"""Picture file -> the fuller one that takes its place where both are there."""
+
+
+def object_line(record: Mapping[str, Any]) -> str:
+    """The sentence on objects of maps.json, empty where it says nothing.
+
+    Example:
+        >>> line = object_line({"object": "the digit", "auroc": 0.7, "deviations": 1, "images": 9})
+        >>> line.partition(" (")[0]
+        'Own maps, on the digit against beside it: AUROC 0.700'
+    """
+    auroc, deviations = finite(record.get("auroc")), finite(record.get("deviations"))
+    if auroc is None or deviations is None:
+        return ""
+    error = finite(record.get("stderr"))
+    spread = "" if error is None else f" \N{PLUS-MINUS SIGN} {1.96 * error:.3f}"
+    return (
+        f"Own maps, on {record.get('object')} against beside it: AUROC {auroc:.3f}{spread} "
+        f"(0.5: no difference), {deviations:.2f} standard deviations, in {record.get('images')} "
+        "images."
+    )
+
+
+def _pictures(out: Path) -> dict[str, tuple[page.Picture, str]]:
+    """Heading -> picture and caption, of those that are there."""
+    said = object_line(page.read_json(out / "maps.json") or {})
+    found = {}
+    for name, (heading, caption) in PICTURES.items():
+        fuller = out / _FULLER.get(name, name)
+        if not (out / name).is_file() or (fuller.name != name and fuller.is_file()):
+            continue
+        picture = page.picture((out / name).read_bytes())
+        if picture is not None:
+            more = f" {said}" if said and name == "neighbour_scores.png" else ""
+            found[heading] = (picture, caption + more)
+    return found
 
 
 def read_metrics(path: Path) -> list[dict[str, float | None]]:
@@ -175,11 +237,6 @@ def run_page(out: Path) -> Path:
     rows = _ordered(probes)
     verdict = str(probes.get("verdict") or "")
     config = page.read_text(out / "config.yaml")
-    pictures = {
-        heading: (page.picture((out / name).read_bytes()), caption)
-        for name, (heading, caption) in PICTURES.items()
-        if (out / name).is_file()
-    }
     command = environment.get("command") or f"goodviews train --config {out}/config.yaml"
     content = page.render(
         "run.html.j2",
@@ -196,7 +253,7 @@ def run_page(out: Path) -> Path:
         figures=_figures(out, metrics, rows),
         panels={name: title for name, (title, _, _) in curves.PANELS.items()},
         cards={},
-        pictures={name: found for name, found in pictures.items() if found[0] is not None},
+        pictures=_pictures(out),
         confusions=[c for c in page.read_json(out / "confusions.json") or [] if c],
         config=config,
         command=command if config or environment.get("command") else "",

@@ -20,6 +20,7 @@ from goodviews.files import write_atomic
 from goodviews.interfaces import ImageSource
 from goodviews.methods import ViewMethod
 from goodviews.studies.folder import write_json
+from goodviews.studies.map_sheets import write_map_sheets
 from goodviews.views import BuiltViews
 from goodviews.views.preview import contact_sheet
 
@@ -41,6 +42,8 @@ def write_artefacts(
 ) -> None:
     """Write embedding.json, similarity.json, neighbours.png and confusions.json into ``out``.
 
+    A method with local features gets the sheets of :func:`goodviews.studies.map_sheets.map_sheets`.
+
     Args:
         out: the run's folder.
         method: the trained method, frozen.
@@ -57,6 +60,7 @@ def write_artefacts(
     write_json(out / "similarity.json", similarities(z1, z2))
     sheet = neighbour_sheet(z, some)
     write_atomic(out / "neighbours.png", lambda path: sheet.save(path, format="PNG"))
+    write_map_sheets(out, method, some, z, partners, seed)
     if linear is not None:
         write_json(out / "confusions.json", confusions(linear, test.classes))
 
