@@ -168,8 +168,8 @@ _FINETUNED = (
     "untrained networks are fine-tuned in the same way as this run",
 )
 _TRANSDUCTIVE = (
-    f"{REFRESHED}: 50 batches of test images went through the encoder in train mode before it was "
-    "tested, as in AMDIM's code; the verdict does not read this row",
+    f"{REFRESHED}: as in AMDIM's code, batch norm has seen 50 batches of the images it is about to "
+    "read, training and test images apart, without labels; the verdict does not read this row",
 )
 
 

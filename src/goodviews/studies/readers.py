@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ PROBES = ("linear", "knn", "mlp", "finetune")
 PROTOCOLS = {"modern": PROBES, "sgd": ("linear",), "paper": ("linear", "mlp")}
 """Protocol -> the probes it applies to."""
 REFRESHABLE = ("linear", "mlp")
-"""Probes whose test features may be read under refreshed batch norm."""
+"""Probes whose features may be read under refreshed batch norm."""
 PIXEL_SIDE = 32
 """Larger images are brought down to this side for the raw-pixel row."""
 LOGIT_CLIP = 10.0
@@ -74,6 +75,8 @@ Leave knn out of --probe, or use --protocol modern.
         if self.bn_refresh:
             _only("--bn-refresh", REFRESHABLE, probes, "leave --bn-refresh out")
         self._check_trained(probes)
+        if self.logit_clip is not None and not self.logit_clip > 0:
+            raise UserError(f"--logit-clip: {self.logit_clip:g}. Use more than 0, or none.")
         if self.name != "paper":
             for flag, given in (
                 ("--augment", self.augment),
@@ -161,6 +164,7 @@ class Reader:
         self._viewed: Any = network  # what has views and encoders
         if protocol.augment and network is None:
             self._viewed = RawPixels(like.views, PIXEL_SIDE, self.device)  # type: ignore[arg-type]
+        self._refreshed = False
         self._features: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, probes: Sequence[str], places: Tensor) -> dict[str, ProbeResult]:
@@ -170,12 +174,12 @@ class Reader:
         return {probe: self._one(probe, places) for probe in probes}
 
     def refresh(self) -> None:
-        """From now on test features are those under batch norm that has seen the test images."""
-        assert self.network is not None
-        train_x, _ = self._extracted()
-        with bn_refreshed(self.network, self.test, seed=self.seed):
-            test_x = extract(self.network, self.test).to(self.device)
-        self._features = train_x, test_x
+        """From now on each split is read under batch norm that has seen its images.
+
+        AMDIM's code trains its classifiers with the encoder in train mode, and refreshes batch norm
+        on test images before it tests.
+        """
+        self._refreshed, self._features = True, None
 
     def _one(self, probe: str, places: Tensor) -> ProbeResult:
         training = self.protocol.training
@@ -197,14 +201,16 @@ class Reader:
         def anew(epoch: int) -> Tensor:
             return augmented(self._viewed, seen, seed=1_000_003 * self.seed + epoch)
 
-        return paper_probes(
-            *self._data(places),
-            heads=probes,
-            clip=self.protocol.logit_clip,
-            anew=anew if self.protocol.augment else None,
-            seed=self.seed,
-            **self.protocol.training,  # type: ignore[arg-type]
-        )
+        data = self._data(places)
+        with self._norm(self.train) if self.protocol.augment else nullcontext():
+            return paper_probes(
+                *data,
+                heads=probes,
+                clip=self.protocol.logit_clip,
+                anew=anew if self.protocol.augment else None,
+                seed=self.seed,
+                **self.protocol.training,  # type: ignore[arg-type]
+            )
 
     def _data(self, places: Tensor) -> Data:
         known, asked = self._extracted()
@@ -219,4 +225,11 @@ class Reader:
     def _read(self, source: ImageSource) -> Tensor:
         if self._viewed is None:
             return pixels(source, PIXEL_SIDE)
-        return extract(self._viewed, source)
+        with self._norm(source):
+            return extract(self._viewed, source)
+
+    def _norm(self, source: ImageSource) -> AbstractContextManager[None]:
+        """Batch norm as it must be to read ``source``."""
+        if self._refreshed and self.network is not None:
+            return bn_refreshed(self.network, source, seed=self.seed)
+        return nullcontext()
