@@ -155,6 +155,25 @@ def test_fine_tuning_is_held_against_an_untrained_network(copied: Path) -> None:
     assert "the untrained network" in table["verdict"]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"probe": "linear,knn,mlp,finetune", "epochs": 2},
+        {"protocol": "sgd", "epochs": 5},
+        {"protocol": "paper", "probe": "linear,mlp", "epochs": 5, "bn_refresh": True},
+        {"protocol": "paper", "probe": "linear,mlp", "epochs": 2, "augment": True},
+    ],
+)
+def test_on_a_gpu_it_is_as_on_a_cpu(copied: Path, how: dict[str, Any]) -> None:
+    """The same rows; linear accuracies of the fixed features within three images of 64."""
+    tables = [evaluate(copied, **how, **(FAST | {"device": d})) for d in ("cpu", "cuda")]
+    assert names(tables[0]) == names(tables[1])
+    linear = [[row["linear"] for row in table["rows"]] for table in tables]
+    if not how.get("augment"):
+        assert linear[0] == pytest.approx(linear[1], abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -139,11 +139,11 @@ def _only(flag: str, known: Sequence[str], probes: Sequence[str], remedy: str) -
 
 
 class Reader:
-    """Probes one contender; its features are extracted once, on ``like``'s device.
+    """Probes one contender; its features are extracted once.
 
     Args:
         network: uint8 images -> (n, D); None reads the pixels.
-        like: a network on the device to use; its views are those of ``augment``.
+        like: a network on the device to train heads on; its views are those of ``augment``.
         train: training images.
         test: test images.
         protocol: how to probe.
@@ -190,9 +190,9 @@ class Reader:
         if probe == "knn":
             return knn_probe(*data, distance="euclidean" if self.network is None else "cosine")
         if probe == "mlp":
-            return mlp_probe(*data, seed=self.seed, **training)  # type: ignore[arg-type]
+            return mlp_probe(*self._moved(data), seed=self.seed, **training)  # type: ignore[arg-type]
         if self.protocol.name == "sgd":
-            return sgd_probe(*data, seed=self.seed, **training)  # type: ignore[arg-type]
+            return sgd_probe(*self._moved(data), seed=self.seed, **training)  # type: ignore[arg-type]
         return linear_probe(*data, seed=self.seed)  # raw pixels have nothing to fine-tune
 
     def _paper(self, probes: Sequence[str], places: Tensor) -> dict[str, ProbeResult]:
@@ -201,7 +201,7 @@ class Reader:
         def anew(epoch: int) -> Tensor:
             return augmented(self._viewed, seen, seed=1_000_003 * self.seed + epoch)
 
-        data = self._data(places)
+        data = self._moved(self._data(places))
         with self._norm(self.train) if self.protocol.augment else nullcontext():
             return paper_probes(
                 *data,
@@ -216,10 +216,16 @@ class Reader:
         known, asked = self._extracted()
         return known[places], labels_of(self.train)[places], asked, labels_of(self.test)
 
+    def _moved(self, data: Data) -> Data:
+        """Where heads are trained: a CUDA device, otherwise the CPU, which knows float64."""
+        if self.device.type != "cuda":
+            return data
+        train_x, train_y, test_x, test_y = (tensor.to(self.device) for tensor in data)
+        return train_x, train_y, test_x, test_y
+
     def _extracted(self) -> tuple[Tensor, Tensor]:
         if self._features is None:
-            train_x, test_x = (self._read(s).to(self.device) for s in (self.train, self.test))
-            self._features = train_x, test_x
+            self._features = self._read(self.train), self._read(self.test)
         return self._features
 
     def _read(self, source: ImageSource) -> Tensor:
