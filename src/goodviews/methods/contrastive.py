@@ -13,7 +13,7 @@ from goodviews.critics import CRITICS, Cosine, SoftClip
 from goodviews.interfaces import Batch, Shape, Views, check_name
 from goodviews.layers import MLP
 from goodviews.methods.method import ViewMethod, view_encoders
-from goodviews.objectives import BoundObjective, NTXent
+from goodviews.objectives import BoundObjective, InfoNCE, NTXent
 
 
 class Contrastive(ViewMethod):
@@ -67,7 +67,8 @@ class Contrastive(ViewMethod):
         pair = self.views(batch.images, self.draw(), batch.partners)
         loss, nats = self.objective(*self.project(*pair))
         n = len(batch.images)
-        candidates = 2 * n - 1 if isinstance(self.objective, NTXent) else n
+        objective = self.objective
+        candidates = objective.candidates(n) if isinstance(objective, InfoNCE | NTXent) else n
         self.log_dict({"loss": loss, "nats": nats, "ceiling": math.log(candidates)}, batch_size=n)
         return loss
 
@@ -143,8 +144,15 @@ def infonce(
         torch.manual_seed(seed)
         parts = view_encoders(views, encoder, image_shape)
         heads = [_head(e, projection_dim) for e in parts]
-        scorer = Cosine(temperature) if critic == "cosine" else CRITICS[critic](projection_dim)
-        scorer = SoftClip(scorer, clip) if clip is not None else scorer
-        return Contrastive(
-            views, parts, heads, BoundObjective(scorer, BOUNDS[bound].function), seed
-        )
+        objective = _objective(critic, bound, temperature, projection_dim, clip)
+        return Contrastive(views, parts, heads, objective, seed)
+
+
+def _objective(
+    critic: str, bound: str, temperature: float, dim: int, clip: float | None
+) -> BoundObjective:
+    if (critic, bound) == ("cosine", "infonce"):
+        return InfoNCE(temperature, clip)
+    scorer = Cosine(temperature) if critic == "cosine" else CRITICS[critic](dim)
+    scorer = SoftClip(scorer, clip) if clip is not None else scorer
+    return BoundObjective(scorer, BOUNDS[bound].function)

@@ -1,8 +1,8 @@
 """Objectives: what training minimises, from projections or scores. All return (loss, nats)."""
 
-from goodviews.objectives.contrastive import BoundObjective, NTXent
+from goodviews.objectives.contrastive import BoundObjective, InfoNCE, NTXent
 from goodviews.objectives.multiscale import MultiscaleLoss, MultiscaleNCE
-from goodviews.objectives.streaming import NCE, multiscale_nce
+from goodviews.objectives.streaming import NCE, infonce_loss, multiscale_nce, ntxent_loss
 from goodviews.objectives.variational import FLO, MINE
 
 __all__ = [
@@ -10,8 +10,11 @@ __all__ = [
     "MINE",
     "NCE",
     "BoundObjective",
+    "InfoNCE",
     "MultiscaleLoss",
     "MultiscaleNCE",
     "NTXent",
+    "infonce_loss",
     "multiscale_nce",
+    "ntxent_loss",
 ]

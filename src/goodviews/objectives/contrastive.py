@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from goodviews.critics import Cosine
+from goodviews.bounds import infonce
+from goodviews.critics import Cosine, SoftClip
+from goodviews.objectives.processes import world_size
+from goodviews.objectives.streaming import infonce_loss, ntxent_loss
+from goodviews.objectives.tiles import scores_a_tile
 
 
 class BoundObjective(nn.Module):
@@ -22,6 +25,7 @@ class BoundObjective(nn.Module):
         bound: scores (n, n) -> nats, see :mod:`goodviews.bounds`.
 
     Example:
+        >>> import torch
         >>> from goodviews import bounds, critics
         >>> z = torch.eye(8)
         >>> loss, nats = BoundObjective(critics.Cosine(0.1), bounds.infonce)(z, z)
@@ -40,16 +44,64 @@ class BoundObjective(nn.Module):
         return -nats, nats.detach()
 
 
+class InfoNCE(BoundObjective):
+    r"""InfoNCE of cosines in both directions: minus I_NCE, without the matrix of scores.
+
+    loss = -(I_NCE(S) + I_NCE(S^T)) / 2 with S the cosine over temperature, the same number as
+    :class:`BoundObjective` finds with the cosine critic and :func:`goodviews.bounds.infonce`. A
+    batch whose scores fill more than one tile goes through them a tile at a time, and so does a
+    batch that is spread over processes: its negatives come from all of them.
+
+    Arguments:
+        temperature: of the cosine.
+        clip: c of a soft clip c tanh(s / c) of the scores (AMDIM), None for none.
+
+    Example:
+        >>> import torch
+        >>> z = torch.eye(8)
+        >>> objective = InfoNCE(0.1)
+        >>> loss, nats = objective(z, z)
+        >>> bool(nats <= math.log(objective.candidates(8))) and loss.item() == -nats.item()
+        True
+    """
+
+    def __init__(self, temperature: float = 0.2, clip: float | None = None) -> None:
+        cosine = Cosine(temperature)
+        super().__init__(cosine if clip is None else SoftClip(cosine, clip), infonce)
+        self.scale, self.clip = 1 / cosine.temperature, clip
+
+    def candidates(self, n: int) -> int:
+        """K of a batch of n images a process."""
+        return n * world_size()
+
+    def forward(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and nats of projections z1, z2 of shape (n, d)."""
+        if world_size() == 1 and len(z1) ** 2 <= scores_a_tile(z1.device):
+            return super().forward(z1, z2)
+        unit1, unit2 = (functional.normalize(z.float(), dim=1) for z in (z1, z2))
+        losses = [
+            infonce_loss(*pair, scale=self.scale, clip=self.clip)
+            for pair in ((unit1, unit2), (unit2, unit1))
+        ]
+        nats = math.log(self.candidates(len(z1))) - 0.5 * (losses[0] + losses[1])
+        return -nats, nats.detach()
+
+
 class NTXent(nn.Module):
     r"""NT-Xent, SimCLR's loss (Chen et al. 2020, eq. 1): 2n anchors, 2n - 1 candidates each.
 
     loss = mean over all 2n anchors of -log[ e^{s(i, i+)} / sum_{j != i} e^{s(i, j)} ] with s the
-    cosine over temperature; nats = log(2n - 1) - loss.
+    cosine over temperature; nats = log(2n - 1) - loss. The scores are never held at once, and the
+    negatives come from all processes: n is then the images of all.
 
     Arguments:
         temperature: of the cosine.
 
+    Raises:
+        UserError: for fewer than 2 items in all.
+
     Example:
+        >>> import torch
         >>> loss, nats = NTXent(0.5)(torch.ones(4, 8), torch.ones(4, 8))
         >>> round(loss.item(), 5) == round(math.log(7), 5)
         True
@@ -59,13 +111,12 @@ class NTXent(nn.Module):
         super().__init__()
         self.critic = Cosine(temperature)
 
+    def candidates(self, n: int) -> int:
+        """Candidates of an anchor in a batch of n images a process."""
+        return 2 * n * world_size() - 1
+
     def forward(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and nats of projections z1, z2 of shape (n, d), n >= 2."""
-        n = z1.shape[0]
-        if n < 2:
-            raise ValueError(f"z1: {n} item leaves no negative. Use a batch of at least 2 images.")
-        z = torch.cat([z1, z2])
-        scores = self.critic(z, z).fill_diagonal_(-math.inf)
-        positives = torch.arange(2 * n, device=z.device).roll(n)
-        loss = functional.cross_entropy(scores, positives)
-        return loss, math.log(2 * n - 1) - loss.detach()
+        """Loss and nats of projections z1, z2 of shape (n, d)."""
+        unit1, unit2 = (functional.normalize(z.float(), dim=1) for z in (z1, z2))
+        loss = ntxent_loss(unit1, unit2, scale=1 / self.critic.temperature)
+        return loss, math.log(self.candidates(len(z1))) - loss.detach()

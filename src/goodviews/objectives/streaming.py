@@ -10,7 +10,7 @@ from torch import Tensor
 
 from goodviews.interfaces import UserError
 from goodviews.objectives.processes import gather
-from goodviews.objectives.tiles import TILE, Terms, TiledNCE, Weights
+from goodviews.objectives.tiles import Terms, TiledNCE, Weights, scores_a_tile
 
 
 class NCE(NamedTuple):
@@ -91,10 +91,83 @@ def multiscale_nce(
     return NCE(*TiledNCE.apply(antecedents, everyone, weights, terms))
 
 
+def infonce_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    scale: float = 1.0,
+    clip: float | None = None,
+    tile: int | None = None,
+) -> Tensor:
+    r"""The InfoNCE loss of z1 that predicts z2: the mean of -log softmax at the positive.
+
+    ``loss = -mean_i log( exp s_ii / sum_j exp s_ij )``, ``s = scale z1 z2^T``, softly clipped when
+    there is a clip; j runs over the items of all processes. It is :func:`multiscale_nce` with one
+    antecedent and one location an item, and I_NCE = log n - loss.
+
+    Args:
+        z1: (n, d).
+        z2: (n, d), row by row the positives of z1.
+        scale: of the inner products; 1 / temperature where z1 and z2 have unit length.
+        clip: c of the soft clip c tanh(s / c), None for none.
+        tile: rows of scores held at once; None chooses.
+
+    Returns:
+        The loss in nats, a scalar.
+
+    Raises:
+        UserError: for fewer than 2 items or shapes that do not fit.
+
+    References:
+        van den Oord et al. 2018, eq. 4.
+
+    Example:
+        >>> round(infonce_loss(torch.zeros(4, 8), torch.zeros(4, 8)).item(), 5)  # log 4
+        1.38629
+    """
+    return multiscale_nce(
+        z1[:, None], z2[:, None], penalty=0.0, clip=clip, scale=scale, tile=tile
+    ).loss
+
+
+def ntxent_loss(z1: Tensor, z2: Tensor, *, scale: float = 1.0, tile: int | None = None) -> Tensor:
+    r"""The NT-Xent loss: each of 2n items predicts its partner among the 2n - 1 others.
+
+    ``loss = mean_i -log( exp s(i, i+) / sum_{j != i} exp s(i, j) )``, ``s = scale z z^T``; j runs
+    over the items of all processes. It is :func:`multiscale_nce` where z1 and z2 are the two
+    antecedents and the two locations of an item, and each predicts only the other.
+
+    Args:
+        z1: (n, d).
+        z2: (n, d), row by row the partners of z1.
+        scale: of the inner products; 1 / temperature where z1 and z2 have unit length.
+        tile: rows of scores held at once; None chooses.
+
+    Returns:
+        The loss in nats, a scalar.
+
+    Raises:
+        UserError: for fewer than 2 items or shapes that do not fit.
+
+    References:
+        Chen et al. 2020, eq. 1.
+
+    Example:
+        >>> round(ntxent_loss(torch.zeros(4, 8), torch.zeros(4, 8)).item(), 5)  # log 7
+        1.94591
+    """
+    both = torch.stack([z1, z2], 1)
+    swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], device=both.device) / (2 * len(both))
+    weights = swap.expand(len(both), 2, 2)
+    return multiscale_nce(
+        both, both, weights=weights, penalty=0.0, clip=None, scale=scale, tile=tile
+    ).loss
+
+
 def _images(b: int, a: int, consequents: Tensor, tile: int | None) -> int:
     """Images a tile: tiles of one size, of at most ``tile`` antecedents."""
     columns = consequents.shape[0] * consequents.shape[1]
-    rows = tile or TILE["cuda" if consequents.is_cuda else "cpu"] // columns
+    rows = tile or scores_a_tile(consequents.device) // columns
     return math.ceil(b / math.ceil(b / max(1, rows // a)))
 
 

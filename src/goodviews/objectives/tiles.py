@@ -20,10 +20,18 @@ from torch.nn import functional
 Weights = Tensor | Callable[[Tensor], Tensor]
 """(B, a, L), or a function from log posteriors (b, a, L) of some images to their weights."""
 
-TILE = {"cpu": 2**22, "cuda": 2**26}
-"""Scores a tile."""
 CACHE = 2**18
 """Scores whose softmax is taken at once on a CPU, so that they stay in its cache."""
+
+
+def scores_a_tile(device: torch.device) -> int:
+    """How many scores are held at once: 16 MiB of float32 on a CPU, 256 MiB on a GPU.
+
+    Example:
+        >>> scores_a_tile(torch.device("cpu")) == 2**22
+        True
+    """
+    return 2**26 if device.type == "cuda" else 2**22
 
 
 class Terms(NamedTuple):
