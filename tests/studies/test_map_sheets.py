@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plotly.colors import hex_to_rgb
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
@@ -20,7 +22,7 @@ from goodviews.files import write_text
 from goodviews.interfaces import Features, ImageSource
 from goodviews.report import run_page
 from goodviews.studies import map_sheets
-from goodviews.studies.drawing import GAP, LINE, SIDE, heat, mixed, overlaid, shades
+from goodviews.studies.drawing import COMPONENTS, GAP, LINE, SIDE, heat, overlaid, shades
 from goodviews.views import Recipe
 
 N, SQUARE = 12, 4
@@ -135,18 +137,39 @@ def test_only_maps_that_the_objective_reads() -> None:
 
 
 def test_mixtures_are_painted_in_their_colours() -> None:
-    """Places of one component have its colour; half and half is between; on grey it is paler."""
+    """Sure places have their component's colour, unsure ones none; maps share one scale."""
     q = torch.zeros(2, 7, 7)
     q[0, :3], q[1, 4:], q[:, 3] = 1, 1, 0.5
-    first, second = mixed(q)[:, 0, 0], mixed(q)[:, 6, 0]
-    assert torch.allclose(mixed(q)[:, 3, 3], (first + second) / 2)
-    black, white = (overlaid(torch.full((3, 28, 28), v), mixed(q)) for v in (0.0, 1.0))
-    assert black.shape == (3, SIDE, SIDE) and bool((white > black + 0.3).all())
-    sheet = map_sheets.mixture_sheet(torch.zeros(1, 3, 28, 28), q[None])
-    assert at(sheet, SIDE + GAP, LINE, (0, 0)) == (153 * first).round().int().tolist()
+    black, grey = (overlaid(torch.full((3, 28, 28), v), q) for v in (0.0, 0.4))
+    blue, red = (torch.tensor(hex_to_rgb(c)) / 255 for c in COMPONENTS[:2])
+    assert black.shape == (3, SIDE, SIDE)
+    assert torch.allclose(black[:, 0, 0], 0.8 * blue) and torch.allclose(black[:, -1, 0], 0.8 * red)
+    assert torch.allclose(grey[:, 0, 0], 0.8 * blue + 0.2 * 0.4)
+    assert torch.allclose(grey[:, SIDE // 2, 0], torch.full((3,), 0.4))
+    half = overlaid(torch.zeros(3, 28, 28), torch.stack([q[0], 1 - q[0]]).clamp(0.25, 0.75))
+    assert torch.allclose(half[:, 0, 0], 0.8 * math.sqrt(0.5) * blue)
+    sheet = map_sheets.mixture_sheet(torch.zeros(1, 3, 28, 28), 0.8 * q[None])
     assert at(sheet, 2 * (SIDE + GAP), LINE, (0, 0)) == colour(1)
     assert at(sheet, 3 * (SIDE + GAP), LINE, (0, 0)) == colour(0)
     assert at(sheet, 3 * (SIDE + GAP), LINE, (3, 3)) == colour(0.5)
+
+
+class TopAndBottom(nn.Module):
+    """Stands in for a mixture objective: component 1 explains the upper rows."""
+
+    def posterior(self, antecedent: Features, consequent: Features, d: int = 7) -> Tensor:
+        """Posteriors of shape (n, 2, d, d)."""
+        upper = (torch.arange(d) < d // 2).float()[:, None].expand(d, d)
+        return torch.stack([upper, 1 - upper]).expand(len(consequent.summary), 2, d, d)
+
+
+def test_mixtures_have_a_sheet() -> None:
+    """A method whose objective has posteriors has a third sheet."""
+    method = SeesRed()
+    method.objective = TopAndBottom()
+    sheet = map_sheets.map_sheets(method, squares(), torch.eye(N))["mixture.png"]
+    assert at(sheet, 2 * (SIDE + GAP), LINE, (0, 0)) == colour(1)
+    assert at(sheet, 2 * (SIDE + GAP), LINE, (6, 0)) == colour(0)
 
 
 def test_methods_without_local_features_have_no_sheets(tmp_path: Path) -> None:

@@ -33,10 +33,11 @@ PICTURES = {
     ),
     "mixture.png": (
         "Mixture components",
-        "Each component is one of the k features made of f1; q is how much of a place it explains, "
-        "from 0 to 1, and the percentages are its average share. Colours over the image mix those "
-        "of the components. Look for regions of one colour that follow objects. One colour "
-        "everywhere: a single component does all the work; an even blend: they are alike.",
+        "Each component is one of the k features made of f1; q is how much of a place it explains "
+        "(its share of all places stands above). In the second picture a place has the colour of "
+        "its strongest component, the paler the less sure. Look for regions of one colour that "
+        "follow objects. One colour everywhere: a single component does all the work; no colour: "
+        "the components are alike.",
     ),
 }
 """Picture files a run may hold -> heading and caption."""
@@ -63,8 +64,8 @@ def object_line(record: Mapping[str, Any]) -> str:
     spread = "" if error is None else f" \N{PLUS-MINUS SIGN} {1.96 * error:.3f}"
     return (
         f"Own maps, on {record.get('object')} against beside it: AUROC {auroc:.3f}{spread} "
-        f"(0.5: no difference), {deviations:.2f} standard deviations, in {record.get('images')} "
-        "images."
+        f"(0.5: no difference, below: what is beside it fits better), {deviations:.2f} standard "
+        f"deviations, in {record.get('images')} images."
     )
 
 

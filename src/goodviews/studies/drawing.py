@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from plotly.colors import hex_to_rgb, sequential
 from torch import Tensor
+from torch.nn import functional
 
 SIDE, GAP, BAR, LINE = 192, 8, 28, 34
 """Longer side of a tile, space between tiles, width of a colour bar, height of a line, pixels."""
@@ -43,23 +44,23 @@ def heat(values: Tensor, low: float, high: float) -> Tensor:
     return shades((values - low) / max(high - low, 1e-12))
 
 
-def mixed(posterior: Tensor) -> Tensor:
-    """Posteriors q (k, h, w) as colours (3, h, w): each component's colour, mixed by q.
+def overlaid(image: Tensor, posterior: Tensor) -> Tensor:
+    """Posteriors q (k, h', w') as colours over the grey of an image (3, h, w) in [0, 1].
 
-    Example:
-        >>> mixed(torch.tensor([[[1.0]], [[0.0]]])).mul(255).round().flatten().tolist()
-        [0.0, 114.0, 178.0]
+    A place has the colour of its strongest component; the surer, the fuller the colour:
+    ``opacity = 0.8 sqrt((max_j q_j - 1/k) / (1 - 1/k))``, nothing where all are alike.
+
+    Returns:
+        Colours (3, H, W) at a tile's size.
     """
     hues = [hex_to_rgb(COMPONENTS[j % len(COMPONENTS)]) for j in range(len(posterior))]
-    return torch.einsum("khw,kc->chw", posterior.float(), torch.tensor(hues) / 255)
-
-
-def overlaid(image: Tensor, colors: Tensor, opacity: float = 0.6) -> Tensor:
-    """Colours (3, h', w') over the grey of an image (3, h, w) in [0, 1], at a tile's size."""
-    ground, colors = (enlarged(part) for part in (image, colors))
-    if ground.shape != colors.shape:
-        colors = _resized(colors, ground.shape[1], ground.shape[2], Image.Resampling.NEAREST)
-    return opacity * colors + (1 - opacity) * ground.mean(0)
+    surest, which = posterior.float().max(0)
+    sure = (surest * len(posterior) - 1) / max(len(posterior) - 1, 1)
+    ground = enlarged(image).mean(0).expand(3, -1, -1)
+    size = ground.shape[1:]
+    colours = functional.interpolate((torch.tensor(hues) / 255)[which].permute(2, 0, 1)[None], size)
+    opacity = functional.interpolate(0.8 * sure.clamp_min(0).sqrt()[None, None], size)
+    return (opacity * colours + (1 - opacity) * ground)[0]
 
 
 def enlarged(image: Tensor) -> Tensor:
@@ -67,13 +68,10 @@ def enlarged(image: Tensor) -> Tensor:
     _, h, w = image.shape
     scale = SIDE / max(h, w)
     way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.BICUBIC
-    return _resized(image, max(1, round(h * scale)), max(1, round(w * scale)), way)
-
-
-def _resized(image: Tensor, h: int, w: int, way: Image.Resampling) -> Tensor:
-    resized = _picture(image).resize((w, h), way)
-    flat = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
-    return flat.view(h, w, 3).permute(2, 0, 1).float() / 255
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    pixels = bytearray(_picture(image).resize(size, way).tobytes())
+    flat = torch.frombuffer(pixels, dtype=torch.uint8).view(size[1], size[0], 3)
+    return flat.permute(2, 0, 1).float() / 255
 
 
 def _picture(image: Tensor) -> Image.Image:

@@ -35,7 +35,6 @@ from goodviews.studies.drawing import (
     Box,
     Sheet,
     heat,
-    mixed,
     overlaid,
 )
 from goodviews.studies.folder import write_json
@@ -82,7 +81,7 @@ def see(
             pair = ViewPair(looks[0], looks[-1])
         else:
             pair = ViewPair(*method.views(images, generator, _there(partners, images)))
-        first, second = (_on_cpu(features) for features in method.features(*pair)[:2])
+        first, second = (_moved(features, "cpu") for features in method.features(*pair)[:2])
         x1, x2 = (x.float().cpu() for x in pictures(method.views, pair))
     return Seen(x1, x2, first, second)
 
@@ -91,9 +90,10 @@ def _there(partners: Tensor | None, images: Tensor) -> Tensor | None:
     return None if partners is None else partners.to(images.device)
 
 
-def _on_cpu(features: Features) -> Features:
-    local = {side: f.float().cpu() for side, f in features.local.items()}
-    return Features(features.summary.float().cpu(), local)
+def _moved(features: Features, device: torch.device | str) -> Features:
+    """The features in float32 on a device."""
+    local = {side: f.float().to(device) for side, f in features.local.items()}
+    return Features(features.summary.float().to(device), local)
 
 
 def map_sheets(
@@ -115,10 +115,13 @@ def map_sheets(
     views = getattr(method, "views", None)
     if not hasattr(method, "features") or not isinstance(views, BuiltViews):
         return {}
-    return {
+    sheets = {
         "neighbour_scores.png": neighbour_score_sheet(method, source, z),
         "similarity_maps.png": similarity_sheet(method, source, partners, seed),
     }
+    if hasattr(getattr(method, "objective", None), "posterior"):
+        sheets["mixture.png"] = mixture_sheet(*posteriors(method, source))
+    return sheets
 
 
 def write_map_sheets(
@@ -287,8 +290,27 @@ def _map_column(
     sheet.bar(low, high, x, LINE + len(maps) * (SIDE + GAP) + GAP, upright=False)
 
 
+def posteriors(method: Any, source: ImageSource) -> tuple[Tensor, Tensor]:
+    """Some images and, of each, which mixture feature of it explains each of its locations.
+
+    Args:
+        method: its objective is a :class:`goodviews.objectives.MixtureNCE`.
+        source: the images; 64 of them, spread evenly, are each other's negatives.
+
+    Returns:
+        Images as colours in [0, 1], shape (n, 3, h, w), and q, shape (n, k, d, d).
+    """
+    seen = see(method, source.images(spread(len(source), STRANGERS)))
+    home, side = device_of(method), sides(method, seen.second)[0]
+    features = (_moved(features, home) for features in (seen.first, seen.second))
+    with evaluating(method):
+        q = method.objective.posterior(*features, d=side).cpu()
+    shown = spread(len(q), PAIRS)
+    return seen.x2[shown], q[shown]
+
+
 def mixture_sheet(images: Tensor, posterior: Tensor) -> Image.Image:
-    """Rows of an image, the components' colours over it, and q of each component.
+    """Rows of an image, its strongest components over it in colour, and q of each component.
 
     Args:
         images: colours in [0, 1], shape (n, 3, h, w).
@@ -301,10 +323,11 @@ def mixture_sheet(images: Tensor, posterior: Tensor) -> Image.Image:
     k, column = posterior.shape[1], SIDE + GAP
     sheet = Sheet((2 + k) * column, 2 * LINE + len(images) * column + 2 * LINE)
     _image_column(sheet, 0, "image", images)
-    colors = zip(images, posterior, strict=True)
-    _image_column(sheet, column, "components", [overlaid(image, mixed(q)) for image, q in colors])
+    pairs = zip(images, posterior, strict=True)
+    _image_column(sheet, column, "strongest", [overlaid(image, q) for image, q in pairs])
+    ends = (0.0, float(posterior.max()))
     for j, share in enumerate(posterior.mean((0, 2, 3)).tolist()):
         x = (2 + j) * column
-        _map_column(sheet, x, f"     q{j + 1}: {100 * share:.0f} %", posterior[:, j], (0, 1))
+        _map_column(sheet, x, f"      q{j + 1}: {100 * share:.0f} %", posterior[:, j], ends)
         sheet.patch(COMPONENTS[j % len(COMPONENTS)], x, 2)
     return sheet.image
