@@ -41,8 +41,11 @@ from goodviews.studies.folder import write_json
 from goodviews.views import BuiltViews
 from goodviews.views.preview import pictures
 
-QUERIES, NEAREST, PAIRS = 6, 7, 6
-"""Rows and neighbours of neighbour_scores.png, rows of the other sheets."""
+QUERIES, NEAREST, PAIRS, BLOCKS = 5, 7, 6, 2
+"""Rows and neighbours of neighbour_scores.png, images on the others, and mixtures side by side."""
+
+FOOT = 72
+"""Height of the colour bars below the columns, pixels."""
 
 MASKED, STRANGERS = 512, 64
 """The most images that :func:`object_record` reads, and that mixture components are scored on."""
@@ -172,7 +175,7 @@ def neighbour_score_sheet(method: nn.Module, source: ImageSource, z: Tensor) -> 
     queries = spread(len(source), QUERIES)
     places, cosines = neighbours(z[queries], z, NEAREST + 1)
     columns, row = SIDE + GAP, LINE + 2 * SIDE + 4 * GAP
-    sheet = Sheet((NEAREST + 1) * columns + 2 * GAP + BAR + 100, LINE + len(queries) * row)
+    sheet = Sheet((NEAREST + 1) * columns + 2 * GAP + BAR + 70, LINE + len(queries) * row)
     sheet.words("query", 0, 0, MUTED)
     sheet.words("its nearest others, by cosine of f1", columns + 2 * GAP, 0, MUTED)
     for i, query in enumerate(queries.tolist()):
@@ -242,7 +245,7 @@ def similarity_sheet(
     seen = _augmented(method, source, partners, seed)
     fine, *rest = sides(method, seen.first)
     column, count = SIDE + GAP, len(seen.x1)
-    sheet = Sheet((3 + 2 * (1 + len(rest))) * column, 2 * LINE + count * column + 2 * LINE)
+    sheet = Sheet((3 + 2 * (1 + len(rest))) * column, LINE + count * column + FOOT)
     for i, name in enumerate(("x1", "x2")):
         _image_column(sheet, i * column, name, (seen.x1, seen.x2)[i])
     scores = score_map(seen.first.summary, seen.second.local[fine]).diagonal().movedim(-1, 0)
@@ -318,16 +321,21 @@ def mixture_sheet(images: Tensor, posterior: Tensor) -> Image.Image:
 
     Example:
         >>> mixture_sheet(torch.zeros(1, 3, 32, 32), torch.full((1, 2, 7, 7), 0.5)).size
-        (800, 336)
+        (800, 306)
     """
-    k, column = posterior.shape[1], SIDE + GAP
-    sheet = Sheet((2 + k) * column, 2 * LINE + len(images) * column + 2 * LINE)
-    _image_column(sheet, 0, "image", images)
-    pairs = zip(images, posterior, strict=True)
-    _image_column(sheet, column, "strongest", [overlaid(image, q) for image, q in pairs])
+    k, column, rows = posterior.shape[1], SIDE + GAP, -(-len(images) // BLOCKS)
+    blocks = list(zip(images.split(rows), posterior.split(rows), strict=True))
+    wide = (2 + k) * column + 2 * GAP
+    sheet = Sheet(len(blocks) * wide - 2 * GAP, LINE + rows * column + FOOT)
+    shares = posterior.mean((0, 2, 3)).tolist()
     ends = (0.0, float(posterior.max()))
-    for j, share in enumerate(posterior.mean((0, 2, 3)).tolist()):
-        x = (2 + j) * column
-        _map_column(sheet, x, f"      q{j + 1}: {100 * share:.0f} %", posterior[:, j], ends)
-        sheet.patch(COMPONENTS[j % len(COMPONENTS)], x, 2)
+    for block, (some, q) in enumerate(blocks):
+        left = block * wide
+        _image_column(sheet, left, "image", some)
+        painted = [overlaid(image, part) for image, part in zip(some, q, strict=True)]
+        _image_column(sheet, left + column, "strongest", painted)
+        for j, share in enumerate(shares):
+            x = left + (2 + j) * column
+            _map_column(sheet, x, f"      q{j + 1}: {100 * share:.0f} %", q[:, j], ends)
+            sheet.patch(COMPONENTS[j % len(COMPONENTS)], x, 2)
     return sheet.image
