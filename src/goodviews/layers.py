@@ -61,3 +61,24 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for part, training in before:
             part.training = training
+
+
+def mlp_head(width: int, classes: int, hidden: int = 1024) -> nn.Sequential:
+    """AMDIM's nonlinear probe: (n, width) -> logits (n, classes).
+
+    Dropout 0.2, Linear(width, hidden) without bias, batch norm, ReLU, dropout 0.2,
+    Linear(hidden, classes) (Bachman et al. 2019, code).
+
+    Example:
+        >>> import torch
+        >>> mlp_head(8, 3)(torch.zeros(2, 8)).shape
+        torch.Size([2, 3])
+    """
+    return nn.Sequential(
+        nn.Dropout(0.2),
+        nn.Linear(width, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(hidden, classes),
+    )

@@ -225,7 +225,7 @@ def test_one_class_folder(
         (["--log", "nonsense"], ["--log", "nonsense"]),
         (["--temperature", "0"], ["--temperature", "0", "more than 0"]),
         (["--projection-dim", "0"], ["--projection-dim", "0", "1 or more"]),
-        (["--score-clip", "0"], ["--score-clip", "0", "more than 0"]),
+        (["--score-clip", "-1"], ["--score-clip", "-1", "0 or more"]),
         (["--seed", "-1"], ["--seed", "-1", "0 or more"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",

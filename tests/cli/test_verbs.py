@@ -20,6 +20,7 @@ Quickly = tuple[str, ...]
 
 CATALOGUES = {
     "methods": "goodviews.methods.METHODS",
+    "presets": "goodviews.studies.presets.PRESETS",
     "encoders": "goodviews.encoders.ENCODERS",
     "views": "goodviews.views.RECIPES",
     "families": "goodviews.views.FAMILIES",

@@ -12,9 +12,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from goodviews.data import Images, loader
-from goodviews.methods import METHODS, Contrastive
+from goodviews.methods import METHODS, ViewMethod
 from goodviews.training import FitResult, TrainSettings, fit
 from goodviews.views import RECIPES
+
+ENCODERS = {"amdim": ("amdim-tiny", 32), "dim": ("amdim-tiny", 32)}
+"""Methods that need local features -> encoder, size of the images."""
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, log=("csv",))
 
@@ -29,11 +32,14 @@ class Stop(Callback):
 
 def run(
     name: str, out: Path, callbacks: Sequence[Callback] = (), resume: bool = False
-) -> tuple[Contrastive, FitResult]:
+) -> tuple[ViewMethod, FitResult]:
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (24, 3, 16, 16), dtype=torch.uint8, generator=generator)
-    method = METHODS[name](RECIPES["simclr"].build((3, 16, 16)), "convnet", (3, 16, 16))
-    batches = loader(Images(pixels, "noise"), 8)
+    encoder, size = ENCODERS.get(name, ("convnet", 16))
+    pixels = torch.randint(0, 256, (24, 3, size, size), dtype=torch.uint8, generator=generator)
+    shape = (3, size, size)
+    options = {"classes": 2} if name in ENCODERS else {}
+    method = METHODS[name](RECIPES["simclr"].build(shape), encoder, shape, **options)
+    batches = loader(Images(pixels, "noise", labels=torch.arange(24) % 2), 8)
     return method, fit(
         method, batches, SETTINGS, out, quiet=True, callbacks=callbacks, resume=resume
     )

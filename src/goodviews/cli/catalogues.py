@@ -32,6 +32,20 @@ def _methods() -> dict[str, str]:
     return {name: _first_line(method) for name, method in METHODS.items()}
 
 
+def _presets() -> dict[str, str]:
+    from goodviews.studies.presets import DEFAULT, PRESETS
+
+    found = {}
+    for name, preset in PRESETS.items():
+        chosen = " (the method's own)" if name in DEFAULT.values() else ""
+        found[name] = (
+            f"{preset['method']}{chosen}: {preset['encoder']}, views {preset['views']}, "
+            f"{preset['epochs']} epochs, batch {preset['batch_size']}, "
+            f"{preset['optimizer']} lr {preset['lr']:g}, {preset['schedule']}."
+        )
+    return found
+
+
 def _encoders() -> dict[str, str]:
     import torch
 
@@ -140,6 +154,7 @@ def _first_line(thing: object) -> str:
 
 _READERS = {
     "methods": _methods,
+    "presets": _presets,
     "encoders": _encoders,
     "views": _views,
     "families": _families,

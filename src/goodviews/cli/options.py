@@ -5,95 +5,29 @@ This file is a table. It imports nothing heavy, so that ``--help`` is quick.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from goodviews.cli.estimating import ESTIMATE
 from goodviews.cli.learning import LEARN
 from goodviews.cli.nouns import Option, Verb
-
-_IMAGE_SIZE = Option(
-    "image_size",
-    int | None,
-    None,
-    "height and width to bring images to; none: their own, or 64",
-    "PIXELS",
-    "data",
+from goodviews.cli.recurring import (
+    DEVICE,
+    OWN,
+    RUN,
+    SEED,
+    SOURCE,
+    data_options,
+    encoder_option,
+    training_option,
+    views_option,
 )
-
-
-def _data(default: str | None, meaning: str, *, sized: bool = True) -> tuple[Option, ...]:
-    """Where images come from; ``sized``: they may be resized (a run knows its own size)."""
-
-    def make(name: str, kind: Any, value: Any, text: str, unit: str) -> Option:
-        return Option(name, kind, value, text, unit, "data")
-
-    return (
-        make("data", str | None, default, meaning, "DATA"),
-        make(
-            "labels",
-            str | None,
-            None,
-            "CSV of file,label, the name of a factor, or none to ignore labels",
-            "FILE",
-        ),
-        make("data_root", str | None, None, "where named data sets lie", "FOLDER"),
-        make("download", bool, False, "allow fetching a named data set", ""),
-        *([_IMAGE_SIZE] if sized else []),
-        make("max_images", int | None, None, "use at most this many images", "IMAGES"),
-        make("strict", bool, False, "stop at the first unreadable image", ""),
-    )
-
-
-_SOURCE = "folder of images, .npz, a name in `goodviews list data`, or hf:NAME"
-_OWN = _SOURCE + "; none: the run's own data"
-_DEVICE = (
-    Option("device", str, "auto", "auto, cpu, cuda or mps", "NAME", "training"),
-    Option("precision", str, "auto", "auto, 32, bf16, 16 or Lightning's names", "NAME", "training"),
-)
-_INFONCE = "infonce only: a name in `goodviews list"
-_SEED = Option("seed", int, 0, "of weights, data order, views and splits", "N", "training", -1)
-_VIEWS = Option(
-    "views",
-    str | dict[str, Any],
-    "simclr",
-    "a name in `goodviews list views`, or a recipe.yaml",
-    "RECIPE",
-    "views",
-)
-_HELD_OUT = Option(
-    "test_fraction",
-    float,
-    0.2,
-    "held out of data without test images of their own",
-    "FRACTION",
-    "data",
-)
-_RUN = Option("run", str | None, None, "folder that `goodviews train` wrote", "RUN", "data")
-
-
-def _encoder(default: str | None) -> Option:
-    text = "a name in `goodviews list encoders` or timm/NAME"
-    if default is None:
-        return Option("encoder", str | None, None, f"{text}; none: the budget's", "NAME", "encoder")
-    return Option("encoder", str, default, text, "NAME", "encoder")
-
-
-def _train(
-    name: str,
-    kind: Any,
-    default: Any,
-    text: str,
-    unit: str,
-    above: float | None = None,
-) -> Option:
-    return Option(name, kind, default, text, unit, "training", above)
-
+from goodviews.cli.training import TRAIN
 
 CHOOSE = Verb(
     "choose",
     "Measure what views share and what the task keeps; recommend the good ones.",
     (
-        *_data("factors", _SOURCE),
+        *data_options("factors", SOURCE),
         Option(
             "families",
             list[str] | None,
@@ -104,24 +38,26 @@ CHOOSE = Verb(
             "views",
         ),
         Option("base", str | None, None, "recipe that the families change", "RECIPE", "views"),
-        _encoder(None),
-        _train(
+        encoder_option("budget"),
+        training_option(
             "budget",
             Literal["quick", "standard", "thorough"],
             "standard",
             "minutes, about 20 minutes a family, or days, on two CPU cores",
             "",
         ),
-        _train(
+        training_option(
             "steps", int | None, None, "optimiser steps a run; none: the budget's own", "STEPS", 0
         ),
-        _train(
+        training_option(
             "batch_size", int | None, None, "images a step; none: the budget's own", "IMAGES", 1
         ),
-        _train("lr", float, 2e-3, "learning rate of AdamW", "RATE", 0),
-        _train("temperature", float, 0.2, "of the cosine critic", "NUMBER", 0),
-        _train("seeds", int | None, None, "runs a candidate; none: the budget's own", "RUNS", 0),
-        *_DEVICE,
+        training_option("lr", float, 2e-3, "learning rate of AdamW", "RATE", 0),
+        training_option("temperature", float, 0.2, "of the cosine critic", "NUMBER", 0),
+        training_option(
+            "seeds", int | None, None, "runs a candidate; none: the budget's own", "RUNS", 0
+        ),
+        *DEVICE,
         Option(
             "out",
             str,
@@ -139,101 +75,61 @@ CHOOSE = Verb(
     positional=("data",),
 )
 
-TRAIN = Verb(
-    "train",
-    "Train an encoder on views of your images.",
-    (
-        Option("method", str, "simclr", "a name in `goodviews list methods`", "METHOD", "training"),
-        *_data("factors", _SOURCE),
-        _HELD_OUT,
-        _VIEWS,
-        _encoder("convnet"),
-        Option("projection_dim", int, 128, "width of the projection z", "DIMENSIONS", "encoder", 0),
-        _train("epochs", int, 10, "passes over the data", "EPOCHS"),
-        _train("steps", int | None, None, "optimiser steps, in place of epochs", "STEPS"),
-        _train("batch_size", int, 256, "images a step, over all devices together", "IMAGES"),
-        _train("lr", float, 1e-3, "peak learning rate, used as given", "RATE"),
-        _train("optimizer", Literal["adamw", "lars", "sgd"], "adamw", "which optimiser", ""),
-        _train("weight_decay", float, 1e-4, "of weights; biases and norms are left alone", "RATE"),
-        _train("momentum", float, 0.9, "of sgd and lars; first beta of adamw", "NUMBER"),
-        _train("warmup_epochs", float, 1.0, "of linear warm-up, then a cosine to 0", "EPOCHS"),
-        _train("clip", float | None, None, "largest gradient norm; none: no clipping", "NORM"),
-        _train("temperature", float, 0.2, "of the cosine critic", "NUMBER", 0),
-        _train("critic", str | None, None, f"{_INFONCE} critics`; none: cosine", "NAME"),
-        _train("bound", str | None, None, f"{_INFONCE} bounds`; none: infonce", "NAME"),
-        _train(
-            "score_clip", float | None, None, "infonce only: soft clip of the scores", "SCORE", 0
-        ),
-        _SEED,
-        *_DEVICE,
-        _train("devices", int, 1, "how many devices (this version: 1)", "DEVICES"),
-        _train("compile", bool, False, "torch.compile the encoders", ""),
-        _train("workers", int | Literal["auto"], "auto", "data loading processes", "PROCESSES"),
-        _train("on_collapse", Literal["warn", "stop"], "warn", "when embeddings collapse", ""),
-        _train(
-            "evaluate_every",
-            int,
-            1,
-            "between measurements on held-out images; 0: only at the end",
-            "EPOCHS",
-        ),
-        _train("probes", bool, True, "compare with pixels and untrained networks at the end", ""),
-        _train("baseline_seeds", int, 3, "untrained networks in that comparison", "NETWORKS", -1),
-        Option("out", str, "goodviews-train", "the run's folder, new or empty", "FOLDER", "output"),
-        Option("resume", bool, False, "continue the run in --out where it was", "", "output"),
-        Option(
-            "save_every",
-            int,
-            0,
-            "between checkpoints in mid-epoch; 0: at epochs' ends only",
-            "STEPS",
-            "output",
-        ),
-        Option(
-            "keep",
-            int,
-            0,
-            "epoch checkpoints kept beside last and best; -1: all",
-            "CHECKPOINTS",
-            "output",
-            -2,
-        ),
-        Option(
-            "log",
-            list[str],
-            ["csv", "tensorboard"],
-            "csv, tensorboard, wandb, or none",
-            "NAMES",
-            "output",
-        ),
-    ),
-    (
-        ("train simclr --data photos/ --out run", "a run on your images"),
-        ("train simclr --data photos/ --views study/recipe.yaml", "on the views of `choose`"),
-        ("train infonce --critic bilinear --bound nwj", "any critic, any bound"),
-        ("train --config run/config.yaml --out again --seed 1", "a run again, another seed"),
-    ),
-    positional=("method", "data"),
-)
-
 EVALUATE = Verb(
     "evaluate",
     "Probe a trained encoder beside raw pixels and the untrained network.",
     (
-        _RUN,
-        *_data(None, _OWN, sized=False),
-        _train("probe", Literal["linear", "mlp", "knn", "finetune"], "linear", "which probe", ""),
-        _train("labels_fraction", float | None, None, "use this part of the labels", "FRACTION", 0),
-        _train("labels_per_class", int | None, None, "use this many labels a class", "IMAGES", 0),
-        _train("draws", int, 3, "how often few labels are drawn", "DRAWS", 0),
-        _train("baseline_seeds", int, 3, "untrained networks to compare with", "NETWORKS", -1),
-        _SEED,
-        _DEVICE[0],
+        RUN,
+        *data_options(None, OWN, sized=False),
+        training_option(
+            "probe", list[str], ["linear"], "one or more of linear, mlp, knn, finetune", "NAMES"
+        ),
+        training_option(
+            "protocol",
+            Literal["modern", "sgd", "paper"],
+            "modern",
+            "modern: linear by L-BFGS, mlp by AdamW, knn, finetune; sgd: linear, the best of six "
+            "rates; paper: linear and mlp as in AMDIM's code",
+            "NAME",
+        ),
+        training_option(
+            "epochs", int | None, None, "of probes that are trained; none: theirs", "EPOCHS", 0
+        ),
+        training_option(
+            "batch_size", int | None, None, "of probes that are trained; none: theirs", "IMAGES", 1
+        ),
+        training_option(
+            "logit_clip", float | None, 10.0, "paper only: c of c tanh(logit / c)", "LOGIT", 0
+        ),
+        training_option(
+            "augment", bool, False, "paper only: a new view of each image an epoch (slow)", ""
+        ),
+        training_option(
+            "bn_refresh",
+            bool,
+            False,
+            "add a row whose batch norm has seen the test images (transductive, as AMDIM's code)",
+            "",
+        ),
+        training_option(
+            "labels_fraction", float | None, None, "use this part of the labels", "FRACTION", 0
+        ),
+        training_option(
+            "labels_per_class", int | None, None, "use this many labels a class", "IMAGES", 0
+        ),
+        training_option("draws", int, 3, "how often few labels are drawn", "DRAWS", 0),
+        training_option(
+            "baseline_seeds", int, 3, "untrained networks to compare with", "NETWORKS", -1
+        ),
+        SEED,
+        DEVICE[0],
     ),
     (
         ("evaluate run", "linear probe on the run's own data"),
+        ("evaluate run --probe linear,mlp --protocol paper", "AMDIM's classifiers"),
         ("evaluate run --probe finetune --labels-fraction 0.01", "few labels"),
-        ("evaluate run --data other/ --labels labels.csv", "on other images"),
+        ("evaluate run --data other/ --labels labels.csv", "transfer to other images"),
+        ("evaluate run --data other/ --probe linear,finetune", "frozen, and all of it trained"),
     ),
     positional=("run", "data"),
     required=("run",),
@@ -243,9 +139,9 @@ EMBED = Verb(
     "embed",
     "Write the frozen representation of images to a table.",
     (
-        _RUN,
-        *_data(None, _OWN, sized=False),
-        _DEVICE[0],
+        RUN,
+        *data_options(None, OWN, sized=False),
+        DEVICE[0],
         Option(
             "out",
             str,
@@ -278,7 +174,17 @@ RUNS = Verb(
     positional=("folder",),
 )
 
-KINDS = ("methods", "encoders", "views", "families", "critics", "bounds", "estimators", "data")
+KINDS = (
+    "methods",
+    "presets",
+    "encoders",
+    "views",
+    "families",
+    "critics",
+    "bounds",
+    "estimators",
+    "data",
+)
 
 LIST = Verb(
     "list",
@@ -293,8 +199,8 @@ PREVIEW = Verb(
     "views preview",
     "Draw pairs of views as one picture.",
     (
-        *_data("factors", _SOURCE),
-        _VIEWS,
+        *data_options("factors", SOURCE),
+        views_option("simclr"),
         Option("n", int, 8, "how many images", "IMAGES", "views", 0),
         Option("seed", int, 0, "of the images drawn and their views", "N", "views", -1),
         Option("out", str, "preview.png", "the picture", "FILE", "output"),

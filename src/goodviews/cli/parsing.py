@@ -285,6 +285,7 @@ def _check_range(option: Option, value: object) -> None:
     if low is not None and isinstance(value, (int, float)) and not value > low:
         whole = option.type is int or int in get_args(option.type)
         remedy = f"Use {int(low) + 1} or more" if whole else f"Use more than {low:g}"
+        remedy = "Use 0 or more" if low < 0 and not whole else remedy
         raise UserError(f"{option.flag}: {value}. {remedy}.")
 
 
@@ -335,9 +336,10 @@ def _mistyped(message: str, verb: Verb, given: Mapping[str, Any]) -> UserError:
         return UserError(" ".join(message.split()))
     option = verb.option(match[1])
     value = given.get(option.name)
-    if get_origin(option.type) is Literal:
+    names = [kind for kind in (option.type, *get_args(option.type)) if get_origin(kind) is Literal]
+    if names and set(get_args(option.type)) <= {*names, *get_args(names[0]), type(None)}:
         try:
-            check_name(option.flag, str(value), get_args(option.type))
+            check_name(option.flag, str(value), get_args(names[0]))
         except UserError as error:
             return error
     expected = f"where {type_name(option)} is expected"

@@ -2,6 +2,7 @@
 
 from goodviews.encoders.amdim import AMDIMEncoder
 from goodviews.encoders.catalogue import ENCODERS, AMDIMSize, build
+from goodviews.encoders.mixture import MixtureHeads
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "AMDIMSize",
     "ConvNet",
     "MLPEncoder",
+    "MixtureHeads",
     "SmallResNet",
     "Timm",
     "build",

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from goodviews.evaluation.fitting import seeded
 from goodviews.evaluation.logistic import standardisation
-from goodviews.evaluation.probes import mlp_head
 from goodviews.evaluation.task import ProbeResult, checked
 from goodviews.interfaces import UserError, check_name
+from goodviews.layers import mlp_head
 
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "mlp": mlp_head}
 """Name -> (width, classes) -> the head that maps features (n, width) to logits (n, classes)."""

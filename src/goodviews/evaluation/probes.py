@@ -12,6 +12,7 @@ from goodviews.evaluation.fitting import seeded, train_epochs
 from goodviews.evaluation.logistic import fit_logistic, standardisation
 from goodviews.evaluation.task import ProbeResult, checked
 from goodviews.interfaces import UserError
+from goodviews.layers import mlp_head
 
 
 def linear_probe(
@@ -136,15 +137,3 @@ def mlp_probe(
     with torch.no_grad():
         log_p = torch.log_softmax(net.eval()((task.test_x - mean) / scale), dim=1)
     return task.result(log_p.argmax(1), log_p, "mlp", f"{epochs} epochs, {steps} steps")
-
-
-def mlp_head(width: int, classes: int, hidden: int = 1024) -> nn.Sequential:
-    """The layers of :func:`mlp_probe`: (n, width) -> logits (n, classes)."""
-    return nn.Sequential(
-        nn.Dropout(0.2),
-        nn.Linear(width, hidden, bias=False),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(hidden, classes),
-    )

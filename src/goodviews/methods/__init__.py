@@ -6,9 +6,25 @@ options that returns a module ready for :func:`goodviews.training.fit` or any Li
 
 from collections.abc import Callable
 
+from goodviews.methods.amdim import AMDIM, amdim, dim
 from goodviews.methods.contrastive import Contrastive, infonce, simclr
 from goodviews.methods.method import ViewMethod, step_generator
 
-METHODS: dict[str, Callable[..., ViewMethod]] = {"simclr": simclr, "infonce": infonce}
+METHODS: dict[str, Callable[..., ViewMethod]] = {
+    "simclr": simclr,
+    "infonce": infonce,
+    "amdim": amdim,
+    "dim": dim,
+}
 
-__all__ = ["METHODS", "Contrastive", "ViewMethod", "infonce", "simclr", "step_generator"]
+__all__ = [
+    "AMDIM",
+    "METHODS",
+    "Contrastive",
+    "ViewMethod",
+    "amdim",
+    "dim",
+    "infonce",
+    "simclr",
+    "step_generator",
+]

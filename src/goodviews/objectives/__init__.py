@@ -1,6 +1,8 @@
 """Objectives: what training minimises, from projections or scores. All return (loss, nats)."""
 
 from goodviews.objectives.contrastive import BoundObjective, InfoNCE, NTXent
+from goodviews.objectives.local import LocalBound
+from goodviews.objectives.mixture import MixtureNCE
 from goodviews.objectives.multiscale import MultiscaleLoss, MultiscaleNCE
 from goodviews.objectives.streaming import NCE, infonce_loss, multiscale_nce, ntxent_loss
 from goodviews.objectives.variational import FLO, MINE
@@ -11,6 +13,8 @@ __all__ = [
     "NCE",
     "BoundObjective",
     "InfoNCE",
+    "LocalBound",
+    "MixtureNCE",
     "MultiscaleLoss",
     "MultiscaleNCE",
     "NTXent",

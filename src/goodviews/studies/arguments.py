@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,24 @@ from typing import Any
 from goodviews.studies.folder import plain
 from goodviews.training import TrainSettings
 from goodviews.views import RECIPES, Recipe
+
+OPTIONS = {
+    "temperature": "temperature",
+    "projection_dim": "projection_dim",
+    "critic": "critic",
+    "bound": "bound",
+    "score_clip": "clip",
+    "penalty": "penalty",
+    "pairs": "pairs",
+    "mixture": "mixture",
+    "alpha": "alpha",
+    "tau": "tau",
+    "n_views": "n_views",
+}
+"""Arguments that are the method's own -> their names there."""
+
+ONLINE = ("amdim", "dim")
+"""Methods that train linear and MLP probes beside the encoder, where there are labels."""
 
 PLACES = frozenset({"out", "data_root", "download", "probes", "baseline_seeds"})
 """Arguments that a resumed run may change besides those of training.settings.FREE."""
@@ -43,3 +62,29 @@ def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
     """What fit shall compare on resumption beside its own settings."""
     own = {f.name for f in fields(TrainSettings)}
     return {name: value for name, value in without_places(config).items() if name not in own}
+
+
+def settings_of(given: Mapping[str, Any], *, streamed: bool) -> TrainSettings:
+    """The part of the arguments that training reads; ``streamed``: images are read from files."""
+    names = {f.name for f in fields(TrainSettings)} & set(given)
+    values = {name: given[name] for name in names if given[name] is not None}
+    if values["workers"] == "auto":
+        values["workers"] = min(4, os.cpu_count() or 1) if streamed else 0
+    values["milestones"] = tuple(values.get("milestones", ()))
+    return TrainSettings(**{**values, "log": log_names(values["log"])})
+
+
+def method_options(given: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """The method's own options among the arguments; ``classes``: of the labels, 0 for none.
+
+    Example:
+        >>> found = method_options({"method": "amdim", "score_clip": 20.0, "pairs": None}, 10)
+        >>> found
+        {'clip': 20.0, 'classes': 10}
+    """
+    options = {to: given[name] for name, to in OPTIONS.items() if given.get(name) is not None}
+    if options.get("clip") == 0:
+        options["clip"] = None
+    if given["method"] in ONLINE and classes:
+        options["classes"] = classes
+    return options

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,13 @@ from goodviews.evaluation.features import draw
 from goodviews.files import write_atomic
 from goodviews.interfaces import Interrupted, UserError
 from goodviews.methods import ViewMethod
-from goodviews.studies.arguments import config_of, log_names, what_is_trained, without_places
+from goodviews.studies.arguments import (
+    config_of,
+    method_options,
+    settings_of,
+    what_is_trained,
+    without_places,
+)
 from goodviews.studies.artefacts import embedding_sample, pair_sheet, write_artefacts
 from goodviews.studies.comparison import RUN, Rivals, compare, format_table, unlabelled_table
 from goodviews.studies.folder import (
@@ -31,6 +36,7 @@ from goodviews.studies.folder import (
 )
 from goodviews.studies.frozen import CARD, Design, export, load, refuse_useless
 from goodviews.studies.online import evaluators, labelled
+from goodviews.studies.presets import resolve
 from goodviews.training import FitResult, TrainSettings, fit, resolve_accelerator, resolve_precision
 from goodviews.training.journal import read_rows
 from goodviews.training.settings import differences
@@ -69,27 +75,38 @@ class Run:
 
 
 def train(
-    method: str = "simclr",
+    method: str | None = None,
     data: Any = "factors",
     *,
-    views: str | dict[str, Any] | Recipe = "simclr",
-    encoder: str = "convnet",
+    preset: str | None = None,
+    views: str | dict[str, Any] | Recipe | None = None,
+    encoder: str | None = None,
     out: str | Path | None = None,
     labels: Any = None,
-    epochs: int = 10,
+    epochs: int | None = None,
     steps: int | None = None,
-    batch_size: int = 256,
-    lr: float = 1e-3,
-    optimizer: Literal["adamw", "lars", "sgd"] = "adamw",
-    weight_decay: float = 1e-4,
-    momentum: float = 0.9,
-    warmup_epochs: float = 1.0,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    optimizer: Literal["adamw", "adam", "lars", "sgd"] | None = None,
+    weight_decay: float | None = None,
+    momentum: float | None = None,
+    schedule: Literal["cosine", "steps"] | None = None,
+    milestones: Sequence[int] | None = None,
+    decay: float | None = None,
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
     clip: float | None = None,
-    temperature: float = 0.2,
-    projection_dim: int = 128,
+    temperature: float | None = None,
+    projection_dim: int | None = None,
     critic: str | None = None,
     bound: str | None = None,
     score_clip: float | None = None,
+    penalty: float | None = None,
+    pairs: Sequence[str] | None = None,
+    mixture: int | None = None,
+    alpha: float | None = None,
+    tau: float | None = None,
+    n_views: int | None = None,
     seed: int = 0,
     image_size: int | None = None,
     max_images: int | None = None,
@@ -115,26 +132,38 @@ def train(
     """Train an encoder on views of images, hold it against its baselines, and write a report.
 
     Args:
-        method: "simclr" or "infonce" (any critic and bound).
+        method: a name of `goodviews list methods`; default: the preset's, or simclr.
         data: a folder, an .npz, a name of `goodviews list data`; in Python also an array of images.
+        preset: a name of `goodviews list presets`; arguments that are None come from it. Default:
+            the method's own ("amdim-tiny" for amdim).
         views: recipe that makes the two views: a name of `goodviews list views` or a YAML file.
-        encoder: a name of `goodviews list encoders`, or timm/NAME.
+        encoder: a name of `goodviews list encoders`, timm/NAME or multiscale/NAME.
         out: folder of the run, new or empty. None writes nothing.
         labels: a CSV of file,label; a factor's name; "none". Default: what the data bring.
         epochs: passes over the data.
         steps: optimiser steps; takes the place of epochs.
         batch_size: images a step, over all devices together.
         lr: peak learning rate, used as given.
-        optimizer: adamw, lars (large batches) or sgd.
+        optimizer: adamw, adam, lars (large batches) or sgd.
         weight_decay: decay of weights; biases and norms are left alone.
-        momentum: of sgd and lars; first beta of adamw.
-        warmup_epochs: epochs of linear warm-up, then a cosine to 0.
+        momentum: of sgd and lars; first beta of adamw and adam.
+        schedule: cosine to 0, or steps down at the milestones.
+        milestones: epochs after which the rate is multiplied by `decay`.
+        decay: factor of each milestone.
+        warmup_epochs: epochs of linear warm-up.
+        warmup_steps: the same in steps; takes its place.
         clip: largest gradient norm; none: no clipping.
-        temperature: of the cosine scores.
-        projection_dim: width of the projection.
+        temperature: simclr, infonce: of the cosine scores.
+        projection_dim: simclr, infonce: width of the projection.
         critic: infonce only, default cosine: a name of `goodviews list critics`.
-        bound: infonce only, default infonce: a name of `goodviews list bounds`.
-        score_clip: infonce only: soft clip c of the scores (AMDIM: 20).
+        bound: infonce and dim, default infonce: a name of `goodviews list bounds`.
+        score_clip: infonce, amdim, dim: soft clip c of the scores (AMDIM: 20); 0: none.
+        penalty: amdim: lambda of the squared scores (code 0.05, paper 0.04).
+        pairs: amdim: scales that predict each other, default 1-5, 1-7, 5-5.
+        mixture: amdim: k features of a mixture; 0: none.
+        alpha: amdim with a mixture: weight of its posterior's entropy.
+        tau: amdim with a mixture: temperature of its posterior.
+        n_views: amdim: views of an image that meet.
         seed: of weights, order, views and split.
         image_size: side in pixels the images are brought to.
         max_images: train on at most so many images.
@@ -180,9 +209,9 @@ class _Training:
         self.echo: Echo = given.pop("echo")
         self.resume: bool = given.pop("resume")
         self.out = None if given["out"] is None else Path(given["out"])
-        self.given = given
-        self.recipe = Recipe.load(given["views"])
-        self.config = config_of(given, self.recipe)
+        self.given = resolve(given)
+        self.recipe = Recipe.load(self.given["views"])
+        self.config = config_of(self.given, self.recipe)
 
     def run(self) -> Run:
         """All steps, with the disk watched."""
@@ -199,7 +228,7 @@ class _Training:
         if self.resume and (run := self._finished()) is not None:
             return run
         loaded = self._load()
-        settings = self._settings(loaded).check()
+        settings = settings_of(self.given, streamed=not hasattr(loaded.train, "pixels")).check()
         design = self._design(loaded)
         method = design.build(self.given["seed"])
         loader = data_room.loader(
@@ -276,18 +305,9 @@ class _Training:
             self.echo(f"warning: {line}")
         return loaded
 
-    def _settings(self, loaded: Loaded) -> TrainSettings:
-        names = {f.name for f in fields(TrainSettings)} & set(self.given)
-        values = {name: self.given[name] for name in names}
-        if values["workers"] == "auto":
-            streamed = not hasattr(loaded.train, "pixels")
-            values["workers"] = min(4, os.cpu_count() or 1) if streamed else 0
-        return TrainSettings(**{**values, "log": log_names(values["log"])})
-
     def _design(self, loaded: Loaded) -> Design:
-        names = {"critic": "critic", "bound": "bound", "score_clip": "clip"}
-        options = {to: self.given[name] for name, to in names.items() if self.given[name]}
-        options |= {name: self.given[name] for name in ("temperature", "projection_dim")}
+        classes = len(loaded.train.classes) if labelled(loaded.train) else 0
+        options = method_options(self.given, classes)
         shape = loaded.train.shape
         return Design(self.given["method"], self.given["encoder"], self.recipe, shape, options)
 

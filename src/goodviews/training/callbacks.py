@@ -76,8 +76,6 @@ class Prepare(Callback):
 class Measure(Callback):
     """Adds each step to the journal, closes its epochs; stops on a loss that is not finite."""
 
-    LOGGED = ("nats", "ceiling")
-
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._check_every = 1
@@ -100,12 +98,11 @@ class Measure(Callback):
         index: int,
     ) -> None:
         """Add the step; raise on a non-finite loss."""
-        logged = trainer.callback_metrics
-        values = {name: logged[name] for name in self.LOGGED if name in logged}
-        values["loss"] = outputs["loss"]
+        loss = outputs["loss"]
+        values = {"loss": loss, **trainer.callback_metrics}  # "loss" as the method logs it, if so
         self.journal.add(values, len(images_of(batch)))
         if self.journal.step % self._check_every == 0:
-            self.check(values["loss"])
+            self.check(loss)
         now = time.perf_counter()
         self.journal.seconds += now - self._mark
         self._mark = now
