@@ -122,7 +122,7 @@ def map_sheets(
         "neighbour_scores.png": neighbour_score_sheet(method, source, z),
         "similarity_maps.png": similarity_sheet(method, source, partners, seed),
     }
-    if hasattr(getattr(method, "objective", None), "posterior"):
+    if hasattr(getattr(method, "objective", None), "posterior") and len(source) > 1:
         sheets["mixture.png"] = mixture_sheet(*posteriors(method, source))
     return sheets
 
