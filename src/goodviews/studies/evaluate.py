@@ -25,7 +25,7 @@ def evaluate(
     run: str | Path,
     data: Any = None,
     *,
-    probe: str | Sequence[str] = "linear",
+    probe: str | Sequence[str] = ("linear",),
     protocol: str = "modern",
     epochs: int | None = None,
     batch_size: int | None = None,
