@@ -1,4 +1,4 @@
-"""Probes that are trained beside the encoder, on summaries it does not hear back from."""
+"""Classifiers that are trained beside an encoder and never reach it."""
 
 from __future__ import annotations
 
@@ -10,51 +10,63 @@ from goodviews.layers import mlp_head
 
 
 class OnlineClassifiers(nn.Module):
-    r"""A linear and an MLP probe on detached summaries, trained in the same loop as the encoder.
+    r"""A linear and an MLP probe, trained in the encoder's own loop on detached summaries.
 
-    linear: ``Linear(D, C)``. MLP: dropout 0.2, ``Linear(D, 1024)`` without bias, batch norm, ReLU,
-    dropout 0.2, ``Linear(1024, C)``. The loss of each is the cross-entropy of clipped logits
-    c tanh(s / c), c = 10, plus 1e-3 mean(s^2) (AMDIM, code). It has no gradient to the summaries.
+    loss = sum over both of the mean over labelled images of
+    ``-log softmax(c tanh(logits / c))[label] + penalty mean(logits^2)``
+
+    The penalty is the clip's companion: without the clip the loss is plain cross-entropy. The batch
+    norm of the MLP reads unlabelled images too.
 
     Arguments:
-        dim: D, width of the summary.
-        classes: C.
+        dim: width D of the summaries.
+        classes: number of classes.
         clip: c of the logits, None for none.
-        penalty: of the squared logits.
+        penalty: weight of the squared logits, where they are clipped.
+
+    References:
+        Bachman et al. 2019, code.
 
     Example:
-        >>> summary = torch.randn(4, 8, requires_grad=True)
-        >>> probes = OnlineClassifiers(8, classes=3)
-        >>> probes(summary, torch.tensor([0, 1, 2, -1])).backward()
-        >>> summary.grad is None, probes.linear.weight.grad is not None
-        (True, True)
+        >>> probes = OnlineClassifiers(8, classes=4)
+        >>> summaries = torch.randn(4, 8, requires_grad=True)
+        >>> probes(summaries, torch.tensor([0, 1, 2, -1])).backward()
+        >>> summaries.grad is None, probes.linear.weight.grad is None
+        (True, False)
     """
 
     def __init__(
         self, dim: int, classes: int, clip: float | None = 10.0, penalty: float = 1e-3
     ) -> None:
         super().__init__()
-        self.linear, self.mlp = nn.Linear(dim, classes), mlp_head(dim, classes)
         self.clip, self.penalty = clip, penalty
-
-    def forward(self, summary: Tensor, labels: Tensor) -> Tensor:
-        """Loss of both probes on summaries (n, D) and labels (n,); -1 is left out."""
-        known = labels >= 0
-        if int(known.sum()) < 2:  # batch norm needs two
-            return summary.new_zeros(())
-        losses = [
-            self._loss(logits, labels[known]) for logits in self.logits(summary[known]).values()
-        ]
-        return torch.stack(losses).sum()
+        self.linear, self.mlp = nn.Linear(dim, classes), mlp_head(dim, classes)
 
     def logits(self, summary: Tensor) -> dict[str, Tensor]:
-        """Logits (n, C) of each probe, by name, of summaries (n, D)."""
+        """Logits (n, classes) of each probe for summaries (n, D), before the clip."""
         with torch.autocast(summary.device.type, enabled=False):
             z = summary.detach().to(self.linear.weight.dtype)
             return {"linear": self.linear(z), "mlp": self.mlp(z)}
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        clipped = logits
-        if self.clip is not None:
-            clipped = self.clip * torch.tanh(logits / self.clip)
-        return functional.cross_entropy(clipped, labels) + self.penalty * logits.square().mean()
+    def forward(self, summary: Tensor, labels: Tensor) -> Tensor:
+        """The loss of both probes, in nats.
+
+        Args:
+            summary: (n, D), n >= 2 in training; detached here.
+            labels: (n,), -1 where unlabelled.
+
+        Returns:
+            A scalar, 0 where nothing is labelled.
+        """
+        known = labels >= 0
+        rows = torch.stack([self._row_losses(z, labels) for z in self.logits(summary).values()])
+        return rows.sum(0).masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
+
+    def _row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each image, (n,)."""
+        targets = labels.clamp(min=0)
+        if self.clip is None:
+            return functional.cross_entropy(logits, targets, reduction="none")
+        clipped = self.clip * torch.tanh(logits / self.clip)
+        loss = functional.cross_entropy(clipped, targets, reduction="none")
+        return loss + self.penalty * logits.square().mean(1)
