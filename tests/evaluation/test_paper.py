@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from goodviews.data.images import Images
 from goodviews.evaluation.augmented import RawPixels, augmented
 from goodviews.evaluation.features import extract, pixels
-from goodviews.evaluation.paper import clipped_cross_entropy, decay, paper_probes
+from goodviews.evaluation.paper import decay, paper_probes
 from goodviews.evaluation.probes import linear_probe
 from goodviews.evaluation.sweep import sgd_probe
 from goodviews.interfaces import Features, UserError
+from goodviews.objectives.classification import clipped_cross_entropy
 from goodviews.views import Recipe
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]

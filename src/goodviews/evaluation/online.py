@@ -53,6 +53,31 @@ class OnlineProbe:
         return {"knn": near.accuracy, "linear": linear.accuracy}
 
 
+class OnlineAccuracy:
+    """Held-out accuracy of the probes that a method trains beside its encoder.
+
+    Returns fractions, ``{"online_linear": ..., "online_mlp": ...}``, for a method with
+    ``classifiers`` (:class:`goodviews.methods.classifiers.OnlineClassifiers`), else nothing.
+    """
+
+    def __init__(self, test: ImageSource, *, images: int = 2000, seed: int = 0) -> None:
+        """Draw at most so many labelled images."""
+        self.test = draw(test, images, seed, labelled=True)
+
+    def __call__(self, method: Any, epoch: int) -> dict[str, float]:
+        """Read ``method`` as it stands; its mode and place are left alone."""
+        classifiers = getattr(method, "classifiers", None)
+        if classifiers is None:
+            return {}
+        z, y = extract(method, self.test), labels_of(self.test)
+        with evaluating(classifiers), torch.inference_mode():
+            found = classifiers.logits(z.to(device_of(classifiers)))
+        return {
+            f"online_{name}": float((logits.argmax(1).cpu() == y).double().mean())
+            for name, logits in found.items()
+        }
+
+
 class RankMeEvaluator:
     """Label-free measures of a method at an epoch's end.
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from goodviews.evaluation.fitting import seeded
 from goodviews.evaluation.logistic import standardisation
 from goodviews.evaluation.task import ProbeResult, checked
 from goodviews.interfaces import UserError, check_name
 from goodviews.layers import mlp_head
+from goodviews.objectives.classification import clipped, clipped_cross_entropy
 
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "mlp": mlp_head}
 """Name -> (width, classes) -> the head that maps features (n, width) to logits (n, classes)."""
@@ -36,8 +36,8 @@ def paper_probes(
 
     ``linear``: Linear(D, c). ``mlp``: the head of :func:`goodviews.evaluation.probes.mlp_probe`.
     Adam with betas (0.8, 0.999) and weight decay 1e-5; the rate is multiplied by 0.2 after 2/3 and
-    after 11/12 of the epochs (120 epochs: 80 and 110); the loss is :func:`clipped_cross_entropy`,
-    or plain cross-entropy where ``clip`` is None (Bachman et al. 2019, code). The heads read the
+    after 11/12 of the epochs (120 epochs: 80 and 110); the loss is
+    :func:`goodviews.objectives.classification.clipped_cross_entropy`, or plain cross-entropy where ``clip`` is None (Bachman et al. 2019, code). The heads read the
     same batches and share nothing, so each comes out as it would alone.
 
     Two differences, for fairness and honesty: features are standardised on the training images
@@ -161,24 +161,3 @@ def decay(epoch: int, epochs: int) -> float:
         True
     """
     return 0.2 ** ((3 * epoch >= 2 * epochs) + (12 * epoch >= 11 * epochs))
-
-
-def clipped(logits: Tensor, clip: float | None = 10.0) -> Tensor:
-    """``c tanh(logits / c)``, of the same shape; the logits themselves where ``clip`` is None."""
-    return logits if clip is None else clip * torch.tanh(logits / clip)
-
-
-def clipped_cross_entropy(
-    logits: Tensor, labels: Tensor, clip: float | None = 10.0, penalty: float = 1e-3
-) -> Tensor:
-    """AMDIM's classifier loss, a scalar in nats, of logits (n, c) and labels (n,).
-
-    ``mean(-log softmax(c tanh(logits / c))[label]) + penalty * mean(logits^2)``; with ``clip`` None
-    it is plain cross-entropy (Bachman et al. 2019, code).
-
-    Example:
-        >>> round(float(clipped_cross_entropy(torch.zeros(3, 4), torch.tensor([0, 1, 2]))), 4)
-        1.3863
-    """
-    loss = functional.cross_entropy(clipped(logits, clip), labels)
-    return loss if clip is None else loss + penalty * logits.square().mean()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from goodviews.layers import mlp_head
+from goodviews.objectives.classification import clipped_cross_entropy
 
 
 class OnlineClassifiers(nn.Module):
@@ -58,15 +58,8 @@ class OnlineClassifiers(nn.Module):
         Returns:
             A scalar, 0 where nothing is labelled.
         """
-        known = labels >= 0
-        rows = torch.stack([self._row_losses(z, labels) for z in self.logits(summary).values()])
-        return rows.sum(0).masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
-
-    def _row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each image, (n,)."""
-        targets = labels.clamp(min=0)
-        if self.clip is None:
-            return functional.cross_entropy(logits, targets, reduction="none")
-        clipped = self.clip * torch.tanh(logits / self.clip)
-        loss = functional.cross_entropy(clipped, targets, reduction="none")
-        return loss + self.penalty * logits.square().mean(1)
+        losses = [
+            clipped_cross_entropy(z, labels, self.clip, self.penalty)
+            for z in self.logits(summary).values()
+        ]
+        return torch.stack(losses).sum()

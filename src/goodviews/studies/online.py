@@ -10,7 +10,7 @@ from lightning import LightningModule
 
 from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw
-from goodviews.evaluation.online import OnlineProbe, RankMeEvaluator
+from goodviews.evaluation.online import OnlineAccuracy, OnlineProbe, RankMeEvaluator
 from goodviews.interfaces import ImageSource
 from goodviews.methods import ViewMethod
 
@@ -87,5 +87,5 @@ def evaluators(
         shape = RankMeEvaluator(test, images=512, seed=seed, partners=partners)
         found += [Information(train, test, partners, seed=seed), shape]
     if labelled(train, test):
-        found.append(OnlineProbe(train, test, seed=seed))
+        found += [OnlineProbe(train, test, seed=seed), OnlineAccuracy(test, seed=seed)]
     return found
