@@ -37,8 +37,9 @@ def paper_probes(
     ``linear``: Linear(D, c). ``mlp``: the head of :func:`goodviews.evaluation.probes.mlp_probe`.
     Adam with betas (0.8, 0.999) and weight decay 1e-5; the rate is multiplied by 0.2 after 2/3 and
     after 11/12 of the epochs (120 epochs: 80 and 110); the loss is
-    :func:`goodviews.objectives.classification.clipped_cross_entropy`, or plain cross-entropy where ``clip`` is None (Bachman et al. 2019, code). The heads read the
-    same batches and share nothing, so each comes out as it would alone.
+    :func:`goodviews.objectives.classification.clipped_cross_entropy`, or plain cross-entropy where
+    ``clip`` is None (Bachman et al. 2019, code). The heads read the same batches and share nothing,
+    so each comes out as it would alone.
 
     Two differences, for fairness and honesty: features are standardised on the training images
     (AMDIM's come out of a batch norm, other encoders' and raw pixels do not), and the encoder
