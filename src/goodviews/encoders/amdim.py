@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from goodviews.encoders.residual import residual, working_dtype
 from goodviews.interfaces import Features, UserError
 
 SIDES = (5, 7)
@@ -50,6 +51,9 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, before, h, w) to (n, after, (h - k) / s + 1, (w - k) / s + 1)."""
+        dtype = working_dtype(x)
+        if x.is_cpu and dtype == torch.bfloat16 and isinstance(self.norm, nn.Identity):
+            return residual(x.to(dtype), self.first.weight, self.second.weight, *self.first.stride[:1])
         branch = self.second(functional.relu(self.norm(self.first(x))))
         return branch + self._shortcut(x)
 
@@ -125,8 +129,12 @@ class SharedSpace(nn.Module):
 
     def forward(self, local: Tensor) -> Tensor:
         """Map (n, C, h, w) to (n, D, h, w)."""
-        hidden = functional.relu(self.norm(self.first(local)))
-        return self.out_norm(self.second(hidden) + self.shortcut(local))
+        hidden = functional.relu(self.norm(pointwise(local, self.first)))
+        return self.out_norm(pointwise(hidden, self.second) + pointwise(local, self.shortcut))
+
+
+def pointwise(x, conv):
+    return functional.linear(x.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
 
 
 class AMDIMEncoder(nn.Module):
@@ -216,8 +224,8 @@ class AMDIMEncoder(nn.Module):
 
 
 def embed_local(heads: nn.ModuleDict, local: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Each local map through its head, by side length."""
-    return {side: heads[str(side)](features) for side, features in local.items()}
+    """Each local map that has a head through it, by side length."""
+    return {side: heads[str(side)](f) for side, f in local.items() if str(side) in heads}
 
 
 def _check_sizes(ndf: int, n_rkhs: int, n_depth: int, input_size: int) -> int:
@@ -242,8 +250,8 @@ def _stem(ndf: int, input_size: int, in_channels: int, batch_norm: bool) -> Sequ
     """Views to (n, ndf, 30, 30) for 32 pixels, (n, ndf, 62, 62) for the others."""
     if input_size == 128:
         wide = nn.Conv2d(in_channels, ndf, 5, 2, padding=2, padding_mode="reflect")
-        return wide, nn.ReLU(), nn.Conv2d(ndf, ndf, 3), nn.ReLU()
-    stem = (nn.Conv2d(in_channels, ndf, 3), nn.ReLU())
+        return wide, nn.ReLU(inplace=True), nn.Conv2d(ndf, ndf, 3), nn.ReLU(inplace=True)
+    stem = (nn.Conv2d(in_channels, ndf, 3), nn.ReLU(inplace=True))
     return stem if input_size == 64 else (*stem, ResidualLayer(ndf, ndf, batch_norm=batch_norm))
 
 

@@ -165,7 +165,7 @@ def amdim(
     scales = [_scale(pair) for pair in pairs]
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        parts = _multiscale(views, encoder, image_shape)
+        parts = _multiscale(views, encoder, image_shape, scales)
         objective: nn.Module = MultiscaleNCE(scales, penalty=penalty, clip=clip or None)
         if mixture:
             heads = MixtureHeads(int(parts[0].dim), mixture)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def dim(
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        parts = _multiscale(views, encoder, image_shape)
+        parts = _multiscale(views, encoder, image_shape, [(1, 7)])
         objective = LocalBound(bound, clip=clip or None)
         return AMDIM(views, parts, objective, [(1, 7)], clip, seed, 1, classes)
 
@@ -219,12 +219,19 @@ def _scale(pair: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def _multiscale(views: Views, name: str, image_shape: Shape) -> list[nn.Module]:
-    """The encoders, all with local features."""
+def _multiscale(
+    views: Views, name: str, image_shape: Shape, scales: Sequence[tuple[int, int]]
+) -> list[nn.Module]:
+    """The encoders, all with local features, without heads that the scales leave idle."""
     parts = view_encoders(views, name, image_shape)
     if not all(hasattr(part, "embed") for part in parts):
         raise UserError(
             f"--encoder: {name} has no local features. Use amdim-tiny, another amdim-*, or "
             "multiscale/NAME for a backbone of timm."
         )
+    used = {str(side) for pair in scales for side in pair}
+    for part in parts:
+        heads: nn.ModuleDict = part.heads  # type: ignore[assignment]
+        for side in set(heads) - used:
+            del heads[side]
     return parts
