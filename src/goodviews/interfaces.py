@@ -263,6 +263,8 @@ class Row:
     nats_stderr: float | None = None
     nats_train: float | None = None
     """The same measurement on training pairs."""
+    scale_nats: dict[str, float] = field(default_factory=dict)
+    """AMDIM: nats of each pair of scales while training, the mean of the last epoch ("1>5")."""
     null: float | None = None
     candidates: int | None = None
     """K."""
@@ -272,6 +274,8 @@ class Row:
     linear: float | None = None
     linear_few: float | None = None
     """Linear probe with few labels (``few`` images a class)."""
+    mlp: float | None = None
+    """MLP probe, where a study asks for it."""
     knn: float | None = None
     label_nats: float | None = None
     """H(y) minus the linear probe's held-out cross-entropy: a lower bound on I(z;y)."""

@@ -250,6 +250,10 @@ def test_unlabelled_images_are_measured_without_a_task(tmp_path):
         ({"budget": "quik"}, "Did you mean 'quick'"),
         ({"seeds": 0}, "at least 1"),
         ({"encoder": "convnett"}, "Did you mean 'convnet'"),
+        ({"objective": "amdin"}, "Did you mean 'amdim'"),
+        ({"objective": "amdim", "encoder": "convnet"}, "convnet has no local features"),
+        ({"objective": "amdim", "image_size": 40}, "not 40 x 40"),
+        ({"objective": "amdim", "families": "halves"}, "none suits .* halves: .* not 32 x 16"),
         ({"base": "simclrr"}, "Did you mean 'simclr'"),
         ({"families": "grey", "data": "digits"}, "none suits"),
     ],
@@ -258,6 +262,51 @@ def test_mistakes_are_told_before_the_first_run(tmp_path, change, words):
     with pytest.raises(UserError, match=words):
         choose(**{"data": "factors", "out": tmp_path / "out", "echo": silent, **SMALL, **change})
     assert not (tmp_path / "out").exists()
+
+
+# --- another objective ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def multiscale(tmp_path_factory):
+    out = tmp_path_factory.mktemp("amdim") / "out"
+    lines = []
+    found = choose(
+        "digits", objective="amdim", families="crop-scale=0.2,patch-distance", out=out,
+        echo=lines.append, **{**SMALL, "seeds": 1, "steps": 2, "max_images": 128},
+    )  # fmt: skip
+    return found, lines
+
+
+def test_amdim_learns_on_every_view_it_can_read(multiscale):
+    found, lines = multiscale
+    trained = next(r for r in found.rows if r.kind == "candidate")
+    assert [r.status for r in found.rows] == ["done"] * 3
+    assert set(trained.scale_nats) == {"1>5", "1>7", "5>5"}
+    assert trained.nats <= math.log(trained.candidates) and trained.settings["objective"] == "amdim"
+    assert trained.settings["lr"] == 1e-3 and trained.settings["image_shape"] == [3, 32, 32]
+    assert any(line.startswith("note: left out: patch-distance: AMDIM") for line in lines)
+    assert any("goodviews train amdim --data digits --views" in line for line in lines)
+    assert "--objective amdim" in json.loads((found.out / "study.json").read_text())["command"]
+
+
+def test_studies_of_two_objectives_do_not_mix(multiscale, study):
+    for (found, _), objective, words in (
+        (multiscale, "infonce", "objective: 'amdim' -> None"),
+        (study, "amdim", "objective: None -> 'amdim'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            choose("digits", objective=objective, out=found.out, echo=silent, **SMALL)
+
+
+def test_rows_made_before_there_were_objectives_still_count(study):
+    """What identifies a row of InfoNCE: no key more than in the first version."""
+    settings = study[0].rows[0].settings
+    assert sorted(settings) == sorted(
+        ["data", "labels", "encoder", "temperature", "lr", "image_shape", "n_train", "n_test"]
+        + ["precision", "steps", "batch_size", "max_images", "candidates", "probe_images", "few"]
+    )
+    assert settings["lr"] == 2e-3 and settings["temperature"] == 0.2
 
 
 def test_it_is_at_the_door():

@@ -38,7 +38,14 @@ CHOOSE = Verb(
             "views",
         ),
         Option("base", str | None, None, "recipe that the families change", "RECIPE", "views"),
-        encoder_option("budget"),
+        encoder_option("budget or objective"),
+        training_option(
+            "objective",
+            Literal["infonce", "amdim"],
+            "infonce",
+            "amdim: multiscale NCE, amdim-tiny on 32 pixels; about 4 times as long on a CPU",
+            "",
+        ),
         training_option(
             "budget",
             Literal["quick", "standard", "thorough"],
@@ -52,8 +59,15 @@ CHOOSE = Verb(
         training_option(
             "batch_size", int | None, None, "images a step; none: the budget's own", "IMAGES", 1
         ),
-        training_option("lr", float, 2e-3, "learning rate of AdamW", "RATE", 0),
-        training_option("temperature", float, 0.2, "of the cosine critic", "NUMBER", 0),
+        training_option(
+            "lr",
+            float | None,
+            None,
+            "learning rate; none: 2e-3 (infonce, AdamW), 1e-3 (amdim, Adam)",
+            "RATE",
+            0,
+        ),
+        training_option("temperature", float, 0.2, "of infonce's cosine critic", "NUMBER", 0),
         training_option(
             "seeds", int | None, None, "runs a candidate; none: the budget's own", "RUNS", 0
         ),
@@ -71,6 +85,7 @@ CHOOSE = Verb(
         ("choose --budget quick", "on the bundled data, a few minutes"),
         ("choose --data photos/ --labels labels.csv --out study", "on your images"),
         ("choose --data photos/ --families crop-scale,blur --budget standard", "two families"),
+        ("choose --data photos/ --objective amdim", "for encoders with local features"),
     ),
     positional=("data",),
 )

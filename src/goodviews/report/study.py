@@ -153,6 +153,8 @@ def how_measured(
         lines.insert(3, ("Seeds", page.facts({"seeds": study["seeds"]})[0][1]))
     if finite(study.get("label_entropy")) is not None:
         lines.append(("H(y)", f"{number(study['label_entropy'])} nats"))
+    if (study.get("settings") or {}).get("objective") == "amdim":
+        lines.append(("Scores", "means of AMDIM's scores over scales and places, both directions"))
     if study.get("budget"):
         lines.append(("Budget", str(study["budget"])))
     if rows:

@@ -20,6 +20,7 @@ MEASURES = (
     "true_nats",
     "linear",
     "linear_few",
+    "mlp",
     "knn",
     "label_nats",
     "rankme",

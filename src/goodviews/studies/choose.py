@@ -9,35 +9,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from goodviews import data as data_room
-from goodviews import encoders, report
-from goodviews.data import Loaded
-from goodviews.data.images import partner_images
+from goodviews import report
 from goodviews.evaluation.task import label_entropy
-from goodviews.files import write_atomic
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.regimes import RULE
 from goodviews.report.tables import format_table
 from goodviews.studies.budgets import BUDGETS
 from goodviews.studies.conclude import Conclusion, conclude
-from goodviews.studies.folder import (
-    environment,
-    plain,
-    read_json,
-    write_json,
-)
+from goodviews.studies.folder import environment, open_study, plain, read_json, write_json
 from goodviews.studies.grid import Job, run_grid
+from goodviews.studies.learners import OBJECTIVES, Learner
 from goodviews.studies.measure import Bench
 from goodviews.studies.plan import family_names, fitting, plan, spend
 from goodviews.studies.runs import data_lines
-from goodviews.training import TrainSettings, resolve_accelerator, resolve_precision
+from goodviews.studies.strips import draw_strips
+from goodviews.training import resolve_accelerator, resolve_precision
 from goodviews.views import Recipe
-from goodviews.views.preview import strip
-
-SHOWN = 8
-"""Example pairs in the strip of a candidate."""
 
 
 @dataclass
@@ -61,9 +49,10 @@ def choose(
     seeds: int | None = None,
     out: str | Path = "goodviews-choose",
     base: str | None = None,
+    objective: str = "infonce",
     encoder: str | None = None,
     temperature: float = 0.2,
-    lr: float = 2e-3,
+    lr: float | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
     max_images: int | None = None,
@@ -78,8 +67,8 @@ def choose(
     """Measure candidate views, and recommend the ones that are good for these images and labels.
 
     For each value of each family's dial, and each seed, a small encoder is trained on that view
-    alone with InfoNCE; I(v1;v2) is measured as held-out I_NCE (nats, K candidates, with its null),
-    what the task keeps as probe accuracy on held-out images; the regime follows
+    alone with the objective; I(v1;v2) is measured as held-out I_NCE (nats, K candidates, with its
+    null), what the task keeps as probe accuracy on held-out images; the regime follows
     :data:`goodviews.regimes.RULE`. Rows are kept in ``out/rows.jsonl`` as they are made, and
     the same call resumes there.
 
@@ -92,13 +81,15 @@ def choose(
         seeds: runs a candidate; None takes the budget's.
         out: folder for rows.jsonl, recipe.yaml, study.json, views/ and report.html.
         base: recipe whose one op a family replaces; None is a mild usual one.
-        encoder: name for :func:`goodviews.encoders.build`; None takes the budget's.
-        temperature: of the cosine critic.
-        lr: learning rate of AdamW.
+        objective: "infonce", or "amdim": multiscale NCE (Bachman et al. 2019) with the encoder
+            amdim-tiny on images of 32 pixels; views it cannot read (patches, halves) are left out.
+        encoder: name for :func:`goodviews.encoders.build`; None takes the objective's or budget's.
+        temperature: of infonce's cosine critic.
+        lr: learning rate; None: 2e-3 of AdamW for infonce, 1e-3 of Adam for amdim.
         steps: optimiser steps a run; None takes the budget's.
         batch_size: images a step; None takes the budget's.
         max_images: training images at most; None takes the budget's.
-        image_size: side in pixels; None keeps or picks one.
+        image_size: side in pixels; None keeps or picks one (amdim: 32).
         data_root: folder of torchvision's sets.
         download: whether a set may be downloaded.
         strict: stop at the first unreadable file.
@@ -116,6 +107,7 @@ def choose(
     check_name("--budget", budget, BUDGETS)
     wanted = {"seeds": seeds, "steps": steps, "batch_size": batch_size, "max_images": max_images}
     limits = spend(BUDGETS[budget], wanted)
+    learner = Learner.of(objective, encoder, lr, temperature, limits.encoder)
     names = family_names(families)
     start = Recipe.load(base) if base else None
     loaded = data_room.load(
@@ -123,48 +115,38 @@ def choose(
         labels=labels,
         data_root=data_root,
         download=download,
-        image_size=image_size,
+        image_size=image_size or OBJECTIVES[objective]["image_size"],
         strict=strict,
         max_images=limits.max_images,
     )
     limits = fitting(limits, loaded)
     labelled = loaded.train.labels is not None and loaded.test.labels is not None
-    bench = Bench(
-        loaded, limits, encoder or limits.encoder, temperature, lr, device, precision, labelled
-    )
-    _check(bench)
-    jobs, notes = plan(loaded, names, limits, start)
-    folder = _open(Path(out), _settings(bench, data, labels))
+    shape = loaded.train.shape
+    learner.check(shape)
+    resolve_precision(precision, resolve_accelerator(device))
+    settings = learner.training(limits.steps, limits.batch_size, device, precision)
+    bench = Bench(loaded, limits, lambda job: learner.method(job, shape), settings, labelled)
+    jobs, notes = plan(loaded, names, limits, start, learner)
+    folder = open_study(Path(out), _settings(bench, learner, data, labels))
     write_json(folder / "data_report.json", loaded.report)
     for line in [*data_lines(loaded, folder), *(f"note: {note}" for note in notes)]:
         echo(line)
     echo(
         f"plan: {len(jobs)} runs ({limits.seeds} seeds), {limits.steps} steps of "
-        f"{limits.batch_size} images each, K = {limits.candidates}, encoder {bench.encoder}"
+        f"{limits.batch_size} images each, K = {limits.candidates}, {objective} with encoder "
+        f"{learner.encoder}"
     )
-    _draw_examples(folder, jobs, loaded)
+    draw_strips(folder, jobs, loaded)
     rows = run_grid(
         jobs, bench.measure, folder / "rows.jsonl", read_json(folder / "settings.json"), echo
     )
     study = _concluded(rows, jobs, bench, folder, _command(given), budget)
-    _tell(study, data, echo)
+    method = {"infonce": "simclr"}.get(objective, objective)
+    _tell(study, f"goodviews train {method} --data {shlex.quote(str(data))}", echo)
     return study
 
 
-def _check(bench: Bench) -> None:
-    """Refuse what no run could work with, before the first one.
-
-    Raises:
-        UserError: for an encoder, a device, a precision or a number that cannot be.
-    """
-    channels, height, width = bench.loaded.train.shape
-    encoders.build(bench.encoder, channels, (height, width))
-    resolve_precision(bench.precision, resolve_accelerator(bench.device))
-    limits = bench.budget
-    TrainSettings(steps=limits.steps, batch_size=limits.batch_size, lr=bench.lr).check()
-
-
-def _settings(bench: Bench, data: object, labels: object) -> dict[str, Any]:
+def _settings(bench: Bench, learner: Learner, data: object, labels: object) -> dict[str, Any]:
     """What every row was made with; a study with others needs another folder."""
     free = ("families", "seeds", "values", "encoder")
     limits = {key: value for key, value in asdict(bench.budget).items() if key not in free}
@@ -172,55 +154,15 @@ def _settings(bench: Bench, data: object, labels: object) -> dict[str, Any]:
         {
             "data": str(data),
             "labels": labels,
-            "encoder": bench.encoder,
-            "temperature": bench.temperature,
-            "lr": bench.lr,
+            **learner.settings(),
             "image_shape": bench.loaded.train.shape,
             "n_train": len(bench.loaded.train),
             "n_test": len(bench.loaded.test),
-            "precision": bench.precision,
+            "precision": bench.settings.precision,
             **limits,
         }
     )
     return found
-
-
-def _open(out: Path, settings: dict[str, Any]) -> Path:
-    """The study's folder; refuses one that holds another study or anything else.
-
-    Raises:
-        UserError: with the settings that differ.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} is a file. Name a folder.")
-    before = out / "settings.json"
-    if before.exists():
-        old = read_json(before)
-        changed = [key for key in settings if old.get(key) != settings[key]]
-        if changed:
-            differences = ", ".join(f"{k}: {old.get(k)!r} -> {settings[k]!r}" for k in changed[:4])
-            raise UserError(
-                f"--out: {out} holds a study with other settings ({differences}). "
-                "Use another --out, or the same settings to resume."
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise UserError(f"--out: {out} is not empty and holds no study. Use another --out.")
-    write_json(before, settings)
-    return out
-
-
-def _draw_examples(folder: Path, jobs: Sequence[Job], loaded: Loaded) -> None:
-    """A strip of example pairs a candidate."""
-    index = torch.arange(min(SHOWN, len(loaded.test)))
-    images = loaded.test.images(index)
-    for job in jobs:
-        path = report.strip_path(folder, job.candidate)
-        if job.kind == "baseline" or job.seed or path.exists():
-            continue
-        recipe, generator = Recipe.from_dict(job.recipe), torch.Generator().manual_seed(0)
-        others = partner_images(loaded.test, index, recipe.partners, generator)
-        picture = strip(recipe.build(loaded.train.shape), images, len(images), partners=others)
-        write_atomic(path, lambda p, picture=picture: picture.save(p, format="PNG"))  # type: ignore[misc]
 
 
 def _command(given: dict[str, Any]) -> str:
@@ -270,7 +212,7 @@ def _concluded(
     return Study(rows, conclusion, recipe, folder)
 
 
-def _tell(study: Study, data: object, echo: Callable[[str], None]) -> None:
+def _tell(study: Study, train: str, echo: Callable[[str], None]) -> None:
     """The table, the answer, and where things are.
 
     Raises:
@@ -285,6 +227,5 @@ def _tell(study: Study, data: object, echo: Callable[[str], None]) -> None:
     if study.recipe is None:
         raise UserError(f"choose: no view could be measured; the first failed with: {failed[0]}")
     path = study.out / "recipe.yaml"
-    train = f"goodviews train simclr --data {shlex.quote(str(data))} --views {path}"
-    echo(f"recipe: {path}  ({train})")
+    echo(f"recipe: {path}  ({train} --views {path})")
     echo(f"page:   {study.out / 'report.html'}")

@@ -144,6 +144,35 @@ def check_out(out: Path, *, resume: bool, flag: str = "--out") -> None:
         )
 
 
+def open_study(out: Path, settings: dict[str, Any]) -> Path:
+    """The study's folder; refuses one that holds another study or anything else.
+
+    Args:
+        out: the folder, made if need be.
+        settings: what every row is made with; kept in settings.json.
+
+    Raises:
+        UserError: with the settings that differ.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file. Name a folder.")
+    before = out / "settings.json"
+    if before.exists():
+        old = read_json(before)
+        names = [*(name for name in old if name not in settings), *settings]
+        changed = [name for name in names if old.get(name) != settings.get(name)]
+        if changed:
+            pairs = [f"{k}: {old.get(k)!r} -> {settings.get(k)!r}" for k in changed[:4]]
+            raise UserError(
+                f"--out: {out} holds a study with other settings ({', '.join(pairs)}). "
+                "Use another --out, or the same settings to resume."
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise UserError(f"--out: {out} is not empty and holds no study. Use another --out.")
+    write_json(before, settings)
+    return out
+
+
 def free_name(out: Path) -> Path:
     """The first of out-2, out-3, ... that does not exist."""
     number = 2

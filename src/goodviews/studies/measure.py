@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
-from goodviews import methods
 from goodviews.data import Images, Loaded, loader
 from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.geometry import alignment, rankme, uniformity
 from goodviews.evaluation.online import projections
-from goodviews.evaluation.probes import knn_probe, linear_probe
+from goodviews.evaluation.probes import knn_probe, linear_probe, mlp_probe
 from goodviews.evaluation.task import subset
 from goodviews.interfaces import ImageSource, Row
+from goodviews.methods import ViewMethod
 from goodviews.studies.budgets import Budget
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.grid import Job
@@ -29,58 +31,45 @@ class Bench:
 
     loaded: Loaded
     budget: Budget
-    encoder: str
-    temperature: float
-    lr: float
-    device: str
-    precision: str
+    make: Callable[[Job], ViewMethod]
+    """The untrained method of a job."""
+    settings: TrainSettings
+    """How all are trained; the seed is the job's."""
     labelled: bool
+    mlp: bool = False
+    """Whether an MLP probe is fitted too."""
+    pairs: int = 4096
+    """View pairs that I_NCE is measured on."""
 
     def measure(self, job: Job) -> Row:
         """The row of one job."""
         if job.candidate == RAW:
             return self._raw_pixels(job)
-        method = self._method(job)
+        method = self.make(job)
         row = job.row()
         if job.candidate != UNTRAINED:
             self._train(method, job, row)
-            method.to(resolve_accelerator(self.device))
+            method.to(resolve_accelerator(self.settings.device))
             self._information(method, job, row)
         self._representation(method, row)
         return row
 
-    def _method(self, job: Job) -> methods.ViewMethod:
-        recipe = Recipe.from_dict(job.recipe)
-        shape = self.loaded.train.shape
-        return methods.infonce(
-            recipe.build(shape), self.encoder, shape, seed=job.seed, temperature=self.temperature
-        )
-
-    def _train(self, method: methods.ViewMethod, job: Job, row: Row) -> None:
-        budget = self.budget
+    def _train(self, method: ViewMethod, job: Job, row: Row) -> None:
+        batch_size = self.settings.batch_size
         batches = loader(
             self.loaded.train,
-            budget.batch_size,
+            batch_size,
             seed=job.seed,
             partners=Recipe.from_dict(job.recipe).partners,
             workers=0 if isinstance(self.loaded.train, Images) else 2,
         )
-        settings = TrainSettings(
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            lr=self.lr,
-            seed=job.seed,
-            device=self.device,
-            precision=self.precision,
-            evaluate_every=0,
-            log=(),
-        )
         began = time.perf_counter()
-        result = fit(method, batches, settings, out=None)
+        result = fit(method, batches, replace(self.settings, seed=job.seed), out=None)
         row.steps = result.steps
-        row.images_per_second = result.steps * budget.batch_size / (time.perf_counter() - began)
+        row.images_per_second = result.steps * batch_size / (time.perf_counter() - began)
+        row.scale_nats = _scale_nats(result.history[-1]) if result.history else {}
 
-    def _information(self, method: methods.ViewMethod, job: Job, row: Row) -> None:
+    def _information(self, method: ViewMethod, job: Job, row: Row) -> None:
         """Held-out and training I_NCE with the same K; the null; alignment of the pairs."""
         partners = Recipe.from_dict(job.recipe).partners
         test = self.loaded.test
@@ -91,7 +80,7 @@ class Bench:
                 method,
                 source,
                 candidates=k,
-                pairs=4096,
+                pairs=self.pairs,
                 seed=job.seed,
                 partners=partners,
                 split=split,
@@ -105,7 +94,7 @@ class Bench:
         z1, z2 = projections(method, draw(test, 512, job.seed), seed=job.seed, partners=partners)
         row.alignment = alignment(z1, z2)
 
-    def _representation(self, method: methods.ViewMethod, row: Row) -> None:
+    def _representation(self, method: ViewMethod, row: Row) -> None:
         probe_train, test = self._probe_sets()
         train_x, test_x = extract(method, probe_train), extract(method, test)
         row.rankme, row.uniformity = rankme(test_x), uniformity(test_x)
@@ -142,3 +131,17 @@ class Bench:
         few = subset(y, per_class=self.budget.few, seed=row.seed)
         row.linear_few = linear_probe(train_x[few], y[few], test_x, test_y).accuracy
         row.knn = knn_probe(train_x, y, test_x, test_y, distance=distance).accuracy
+        if self.mlp:
+            row.mlp = mlp_probe(train_x, y, test_x, test_y, seed=row.seed).accuracy
+
+
+def _scale_nats(epoch: Mapping[str, Any]) -> dict[str, float]:
+    """What AMDIM logs of each pair of scales.
+
+    Example:
+        >>> _scale_nats({"nats_1to5": 1.0, "nats_train": 2.0, "loss": 3.0})
+        {'1>5': 1.0}
+    """
+    pairs = {key.removeprefix("nats_"): value for key, value in epoch.items() if "to" in key}
+    known = {pair: value for pair, value in pairs.items() if pair.replace("to", "").isdigit()}
+    return {pair.replace("to", ">"): float(value) for pair, value in known.items()}

@@ -12,6 +12,7 @@ from goodviews.studies.budgets import Budget
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.folder import plain
 from goodviews.studies.grid import Job
+from goodviews.studies.learners import Learner
 from goodviews.views import FAMILIES, Recipe, recipe_warnings
 
 LEAST = {"seeds": 1, "steps": 1, "batch_size": 2, "max_images": 8}
@@ -70,9 +71,15 @@ def family_names(families: str | Sequence[str] | None) -> list[str] | None:
 
 
 def plan(
-    loaded: Loaded, names: Sequence[str] | None, budget: Budget, base: Recipe | None
+    loaded: Loaded,
+    names: Sequence[str] | None,
+    budget: Budget,
+    base: Recipe | None,
+    learner: Learner,
 ) -> tuple[list[Job], list[str]]:
     """The jobs of a study, seed by seed, and notes about what was left out.
+
+    Views that the learner's encoder cannot read are left out too.
 
     Raises:
         UserError: when no family suits the data.
@@ -83,6 +90,7 @@ def plan(
     notes: list[str] = []
     for entry in names or [*own, *budget.families]:
         found, reason = _candidates(entry, loaded, budget, base)
+        found, reason = _readable(found, reason, loaded, learner)
         candidates |= {job.candidate: job for job in found}
         notes += [f"left out: {reason}"] if reason else []
     if not candidates:
@@ -117,6 +125,20 @@ def _candidates(
         described = plain(recipe.to_dict())
         jobs.append(Job(recipe.name, 0, "candidate", family.name, family.dial, value, described))
     return jobs, None
+
+
+def _readable(
+    jobs: list[Job], reason: str | None, loaded: Loaded, learner: Learner
+) -> tuple[list[Job], str | None]:
+    """The jobs whose views the encoder reads, and why the others were left out."""
+    shape = loaded.train.shape
+    why = {job.candidate: learner.unreadable(Recipe.from_dict(job.recipe), shape) for job in jobs}
+    kept = [job for job in jobs if not why[job.candidate]]
+    if len(kept) == len(jobs):
+        return jobs, reason
+    out = [name for name, words in why.items() if words]
+    who = ", ".join(out) if kept else jobs[0].family
+    return kept, f"{who}: {why[out[0]]}"
 
 
 def _number(text: str) -> float | str:
