@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from goodviews.training import load_checkpoint
+
 Command = Callable[..., Any]
 Quickly = tuple[str, ...]
 
@@ -181,3 +183,39 @@ def test_nothing_is_written_elsewhere(
         assert list(place.rglob("*")) == [], place
     assert sorted(photos.rglob("*")) == before
     assert (out / "encoder.safetensors").exists()
+
+
+def test_a_killed_amdim_run_ends_in_the_same_numbers(
+    process: Start, photos: Path, tmp_path: Path
+) -> None:
+    """Kill -9 in the middle of an epoch, then --resume: the numbers of a run left alone."""
+    words = ["train", "amdim", "--data", photos, "--epochs", 3, "--batch-size", 4, "--device",
+             "cpu", "--precision", "32", "--log", "csv", "--no-probes", "--save-every", 1,
+             "--warmup-steps", 2]  # fmt: skip
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    alone = process(*words, "--out", whole)
+    assert alone.communicate(timeout=120)[1] == ""
+    child = process(*words, "--out", parts)
+    checkpoint = parts / "checkpoints" / "last.ckpt"
+    wait_for(child, lambda: checkpoint.exists() and 9 <= _step(checkpoint) < 14)  # 8 an epoch
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    assert not (parts / "encoder.safetensors").exists()
+    again = process(*words, "--out", parts, "--resume")
+    assert "resumed: epoch 2" in again.communicate(timeout=120)[0]
+    assert _numbers(parts) == _numbers(whole)
+    card, other = (json.loads((out / "encoder.json").read_text()) for out in (whole, parts))
+    assert card["sha256"] == other["sha256"]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(load_checkpoint(checkpoint)["journal"]["step"])
+
+
+def _numbers(out: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv without what a clock or the memory decides."""
+    timings = {"images_per_second", "data_wait", "memory_gb", "seconds"}
+    with (out / "metrics.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [{name: x for name, x in row.items() if name not in timings} for row in rows]
