@@ -11,8 +11,8 @@ from torch.nn import functional
 from goodviews.bounds import infonce
 from goodviews.critics import Cosine, SoftClip
 from goodviews.objectives.processes import world_size
+from goodviews.objectives.softmax import scores_a_tile
 from goodviews.objectives.streaming import infonce_loss, ntxent_loss
-from goodviews.objectives.tiles import scores_a_tile
 
 
 class BoundObjective(nn.Module):

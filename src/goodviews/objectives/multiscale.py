@@ -105,16 +105,22 @@ class MultiscaleNCE(nn.Module):
 
     def _predict(self, sources: dict[int, list[Tensor]], maps: list[Tensor], m: int) -> NCE:
         """Mean loss, mean log posterior of each antecedent (a,) and penalty over ordered views."""
-        scales = self._onto(m)
-        weight = self.penalty * len(scales)  # the penalties of the pairs add up
+        scales, ways = self._onto(m), list(permutations(range(len(maps)), 2))
+        share = 1 / len(ways)
+        penalty = share * self.penalty * len(scales)  # the penalties of the pairs add up
         found = []
-        for i, j in permutations(range(len(maps)), 2):
-            antecedents = torch.stack([sources[n][i] for n in scales], 1)
+        for i, j in ways:
             nce = multiscale_nce(
-                antecedents, maps[j], penalty=weight, clip=self.clip, tile=self.tile
+                torch.stack([sources[n][i] for n in scales], 1),
+                maps[j],
+                weights=share / (len(maps[j]) * m * m),
+                penalty=penalty,
+                clip=self.clip,
+                tile=self.tile,
             )
-            found.append(NCE(nce.loss, nce.log_posterior.mean((0, 2)), weight * nce.penalty))
-        return NCE(*(torch.stack(terms).mean(0) for terms in zip(*found, strict=True)))
+            log_posterior = share * nce.log_posterior.mean((0, 2))
+            found.append(NCE(nce.loss, log_posterior, penalty * nce.penalty))
+        return NCE(*(torch.stack(terms).sum(0) for terms in zip(*found, strict=True)))
 
     def _scales(self, side: int) -> list[int]:
         """The scales on one side of the pairs."""

@@ -27,7 +27,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         everyone = rows.new_empty(world_size() * len(rows), *rows.shape[1:])
-        distributed.all_gather_into_tensor(everyone, rows.contiguous())
+        distributed.all_gather(list(everyone.chunk(world_size())), rows.contiguous())
         return everyone
 
     @staticmethod

@@ -10,7 +10,11 @@ from torch import Tensor
 
 from goodviews.interfaces import UserError
 from goodviews.objectives.processes import gather
-from goodviews.objectives.tiles import Terms, TiledNCE, Weights, scores_a_tile
+from goodviews.objectives.softmax import Terms, Weights, scores_a_tile
+from goodviews.objectives.tiles import TiledNCE
+
+ROUNDINGS = 8
+"""Tiles of bf16 inputs at most: as often is a gradient of consequents rounded to bf16."""
 
 
 class NCE(NamedTuple):
@@ -28,7 +32,7 @@ def multiscale_nce(
     antecedents: Tensor,
     consequents: Tensor,
     *,
-    weights: Weights | None = None,
+    weights: Weights | float | None = None,
     penalty: float = 5e-2,
     clip: float | None = 20.0,
     scale: float | None = None,
@@ -48,9 +52,9 @@ def multiscale_nce(
     Args:
         antecedents: (B, a, D), a of them an image.
         consequents: (B, L, D), L locations an image.
-        weights: (B, a, L), or a function from the log posteriors of some images (b, a, L) to
-            their weights, which are constants to the gradient. None means 1/(B L): the loss is
-            then the sum over antecedents of means over images and locations.
+        weights: (B, a, L), or a number for all, or a function from the log posteriors of some
+            images (b, a, L) to their weights, which are constants to the gradient. None means
+            1/(B L): the loss is the sum over antecedents of means over images and locations.
         penalty: lambda of the squared scores.
         clip: c of the soft clip, None for none.
         scale: of the inner products, None means 1/sqrt(D).
@@ -76,16 +80,16 @@ def multiscale_nce(
     everyone, first = gather(consequents)
     if len(everyone) < 2:
         raise UserError(f"antecedents: {b} image leaves no negative. Use at least 2 images.")
-    if weights is None:
-        weights = antecedents.new_full((), 1 / (b * locations), dtype=torch.float64)
-        weights = weights.expand(b, a, locations)
+    if weights is None or isinstance(weights, float):
+        number = 1 / (b * locations) if weights is None else weights
+        weights = antecedents.new_full((), number, dtype=torch.float64).expand(b, a, locations)
     grad = torch.is_grad_enabled()
     terms = Terms(
         penalty=penalty,
         clip=clip,
         scale=width**-0.5 if scale is None else scale,
         first=first,
-        images=_images(b, a, everyone, tile),
+        images=_images(antecedents, everyone, tile),
         wanted=(grad and antecedents.requires_grad, grad and everyone.requires_grad),
     )
     return NCE(*TiledNCE.apply(antecedents, everyone, weights, terms))
@@ -164,15 +168,17 @@ def ntxent_loss(z1: Tensor, z2: Tensor, *, scale: float = 1.0, tile: int | None 
     ).loss
 
 
-def _images(b: int, a: int, consequents: Tensor, tile: int | None) -> int:
+def _images(antecedents: Tensor, consequents: Tensor, tile: int | None) -> int:
     """Images a tile: tiles of one size, of at most ``tile`` antecedents."""
-    columns = consequents.shape[0] * consequents.shape[1]
-    rows = tile or scores_a_tile(consequents.device) // columns
+    b, a, _ = antecedents.shape
+    rows = tile or scores_a_tile(consequents.device) // consequents[..., 0].numel()
+    if tile is None and consequents.dtype == torch.bfloat16:
+        rows = max(rows, b * a // ROUNDINGS)
     return math.ceil(b / math.ceil(b / max(1, rows // a)))
 
 
 def _check(
-    antecedents: Tensor, consequents: Tensor, weights: Weights | None, clip: float | None
+    antecedents: Tensor, consequents: Tensor, weights: Weights | float | None, clip: float | None
 ) -> None:
     shapes = f"{tuple(antecedents.shape)} and {tuple(consequents.shape)}"
     if antecedents.ndim != 3 or consequents.ndim != 3:
