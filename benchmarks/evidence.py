@@ -3,7 +3,8 @@
     GOODVIEWS_DATA=/where/the/sets/are python benchmarks/evidence.py [NAME ...] [--out FOLDER]
 
 Each run resumes where it was. On two CPU cores: factors 5 minutes, cifar10-choose 45,
-cifar10-simclr 20. Pictures need Debian's chromium.
+cifar10-simclr 20, cifar10-amdim 60, tiny-imagenet-amdim 30, amdim-ablation 60. Pictures of pages
+need Debian's chromium.
 """
 
 from __future__ import annotations
@@ -23,13 +24,33 @@ from goodviews.cli import main as goodviews
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECIPE = Path(__file__).with_name("simclr-cifar10.yaml")
-RUNS = {
-    "factors-digit": "choose --data factors --budget quick --out {out}",
-    "cifar10-choose": "choose --data {data}/cifar10 --families crop-scale,color-jitter "
-    "--budget standard --out {out}",
-    "cifar10-simclr": "train simclr --data {data}/cifar10 --views {recipe} --encoder convnet "
-    "--epochs 30 --lr 2e-3 --evaluate-every 5 --out {out}",
+RUNS: dict[str, tuple[str, ...]] = {
+    "factors-digit": ("choose --data factors --budget quick --out {out}",),
+    "cifar10-choose": (
+        "choose --data {data}/cifar10 --families crop-scale,color-jitter "
+        "--budget standard --out {out}",
+    ),
+    "cifar10-simclr": (
+        "train simclr --data {data}/cifar10 --views {recipe} --encoder convnet "
+        "--epochs 30 --lr 2e-3 --evaluate-every 5 --out {out}",
+    ),
+    "cifar10-amdim": (
+        "train amdim --data {data}/cifar10 --epochs 30 --evaluate-every 3 --out {out}",
+        "evaluate {out} --probe linear,mlp --baseline-seeds 1",
+        "evaluate {out} --probe linear,mlp --protocol paper --epochs 30 --bn-refresh "
+        "--baseline-seeds 1",
+        "evaluate {out} --data {data}/tiny-imagenet-20 --probe linear,mlp,finetune "
+        "--baseline-seeds 1",
+    ),
+    "tiny-imagenet-amdim": (
+        "train amdim --data {data}/tiny-imagenet-20 --epochs 40 --evaluate-every 10 --out {out}",
+        "evaluate {out} --data {data}/cifar10 --probe linear,mlp,finetune --max-images 10000 "
+        "--baseline-seeds 1",
+    ),
 }
+"""Name -> commands: the first makes the run or study, the others probe it."""
+PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")
+"""Of a run, copied beside its page."""
 COLUMNS = (
     ("I_NCE held out, nats", "nats", 1.0, 2),
     ("I_NCE train", "nats_train", 1.0, 2),
@@ -78,35 +99,65 @@ def study_text(name: str, command: str, out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run_text(name: str, command: str, out: Path) -> str:
-    """A training run as markdown."""
-    probes = json.loads((out / "probes.json").read_text("utf-8"))
-    environment = json.loads((out / "environment.json").read_text("utf-8"))
-    lines = head(name, command, environment)
-    lines += [probes["verdict"], "", "| | linear % [95 %] | kNN % [95 %] |", "|---|---:|---:|"]
-    for row in probes["rows"]:
+PROBES = {"linear": "linear", "mlp": "MLP", "knn": "kNN", "finetune": "fine-tuned"}
+
+
+def probe_table(table: dict[str, Any]) -> list[str]:
+    """Rows of raw pixels, untrained network and the run, with 95 % intervals."""
+    known = [probe for probe in PROBES if probe in table["rows"][-1]]
+    titles = " | ".join(f"{PROBES[probe]} % [95 %]" for probe in known)
+    lines = [f"| | {titles} |", "|---|" + "---:|" * len(known)]
+    for row in table["rows"]:
         cells = [
             f"{100 * row[p]:.1f} [{100 * row[f'{p}_lo']:.1f}, {100 * row[f'{p}_hi']:.1f}]"
-            for p in ("linear", "knn")
+            if p in row
+            else ""
+            for p in known
         ]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
-    shown = (
-        "epoch",
-        "loss",
-        "nats",
-        "ceiling",
-        "null",
-        "knn",
-        "linear",
-        "rankme",
-        "images_per_second",
-    )
-    lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
+    return lines
+
+
+def run_text(name: str, commands: list[str], out: Path) -> str:
+    """A training run as markdown, and what probed it."""
+    probes = json.loads((out / "probes.json").read_text("utf-8"))
+    environment = json.loads((out / "environment.json").read_text("utf-8"))
+    lines = head(name, commands[0], environment)
+    lines += [probes["verdict"], "", *probe_table(probes)]
     with (out / "metrics.csv").open(encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            if line["linear"]:  # epochs with an online evaluation (held out)
-                lines.append("| " + " | ".join(f"{float(line[k]):.4g}" for k in shown) + " |")
+        epochs = [line for line in csv.DictReader(file) if line["linear"]]  # held-out evaluation
+    shown = [name for name in EPOCH if name in epochs[-1]]
+    lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
+    for line in epochs:
+        lines.append("| " + " | ".join(f"{float(line[k]):.4g}" for k in shown) + " |")
+    found = sorted(out.glob("evaluate-*.json"), key=lambda path: path.stat().st_mtime)
+    for command, path in zip(commands[1:], found, strict=False):
+        table = json.loads(path.read_text("utf-8"))
+        lines += ["", f"`{command}`", "", table["verdict"], "", *probe_table(table)]
+    for file_name in PICTURES:
+        if (out / file_name).exists():
+            shutil.copy(out / file_name, RESULTS / f"{name}-{file_name}")
+            lines += ["", f"![{file_name}]({name}-{file_name})"]
     return "\n".join(lines) + "\n"
+
+
+EPOCH = (
+    "epoch",
+    "loss",
+    "nats",
+    "ceiling",
+    "null",
+    "nats_1to5",
+    "nats_1to7",
+    "nats_5to5",
+    "knn",
+    "linear",
+    "online_linear",
+    "online_mlp",
+    "rankme",
+    "images_per_second",
+)
+"""Columns of metrics.csv on a run's page."""
 
 
 def picture(page: Path, target: Path) -> None:
@@ -136,16 +187,15 @@ def main() -> None:
     data = os.environ.get("GOODVIEWS_DATA", "data")
     for name in given.names or RUNS:
         out = given.out / name
-        command = RUNS[name].format(data=data, out=out, recipe=RECIPE)
-        resume = " --resume" if name == "cifar10-simclr" and out.exists() else ""
-        if goodviews(shlex.split(command + resume)) != 0:
-            sys.exit(1)
-        named = RUNS[name].format(
-            data="$GOODVIEWS_DATA", out="OUT", recipe=f"benchmarks/{RECIPE.name}"
-        )
-        shown = f"goodviews {named}"
+        for i, template in enumerate(RUNS[name]):
+            command = template.format(data=data, out=out, recipe=RECIPE)
+            again = i == 0 and command.startswith("train") and out.exists()
+            if goodviews(shlex.split(command + " --resume" * again)) != 0:
+                sys.exit(1)
+        place = {"data": "$GOODVIEWS_DATA", "out": "OUT", "recipe": f"benchmarks/{RECIPE.name}"}
+        shown = [f"goodviews {template.format(**place)}" for template in RUNS[name]]
         if (out / "study.json").exists():
-            text = study_text(name, shown, out)
+            text = study_text(name, shown[0], out)
             picture(out / "report.html", RESULTS / f"{name}.png")
             rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
             (RESULTS / f"{name}.rows.jsonl").write_text(rows, encoding="utf-8")
