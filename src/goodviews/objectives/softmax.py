@@ -13,8 +13,8 @@ from torch.nn import functional
 from goodviews.objectives import fused
 from goodviews.objectives.products import Products
 
-Weights = Tensor | Callable[[Tensor], Tensor]
-"""(B, a, L), or a function from log posteriors (b, a, L) of some images to their weights."""
+Weights = Tensor | float | Callable[[Tensor], Tensor]
+"""(B, a, L), or one for all, or a function from the log posteriors (b, a, L) of some images."""
 
 CACHE = 2**19
 """Scores whose softmax is taken at once on a CPU, so that they stay in its cache."""
@@ -70,7 +70,8 @@ class Softmax:
         self.slope = 2 * terms.penalty * terms.unit / self.count or 1 / self.count
         self.gradient = products.gradient
         self.log_posterior = products.tile.new_empty(b, a, locations)
-        self.loss = self.square = products.tile.new_zeros((), dtype=torch.float64)
+        exact = torch.float32 if products.tile.device.type == "mps" else torch.float64
+        self.loss = self.square = products.tile.new_zeros((), dtype=exact)
         self.size = self._size(a * columns)
 
     def _size(self, row: int) -> int:
@@ -93,7 +94,8 @@ class Softmax:
         for part, gradient in zip(scores.split(self.size), out.split(self.size), strict=True):
             images = slice(start, start + len(part))
             rounded = None if gradient.dtype == part.dtype else gradient
-            self._part(part, rounded, weights if callable(weights) else weights[images], images)
+            own = weights[images] if isinstance(weights, Tensor) else weights
+            self._part(part, rounded, own, images)
             start = images.stop
 
     def _part(self, scores: Tensor, out: Tensor | None, weights: Weights, images: slice) -> None:
@@ -102,7 +104,8 @@ class Softmax:
         positives = fused.squash(own, self.terms.clip)
         odds = self._log_noise(scores, first) - positives
         logs = self.log_posterior[images] = functional.logsigmoid(-odds)
-        weights = (weights(logs) if callable(weights) else weights).to(logs.dtype)
+        weights = weights(logs) if callable(weights) else weights
+        weights = weights.to(logs.dtype) if isinstance(weights, Tensor) else weights
         self.loss = self.loss - (weights * logs).sum()
         if any(self.terms.wanted):
             pull = weights * odds.sigmoid() / self.slope

@@ -32,7 +32,7 @@ def multiscale_nce(
     antecedents: Tensor,
     consequents: Tensor,
     *,
-    weights: Weights | float | None = None,
+    weights: Weights | None = None,
     penalty: float = 5e-2,
     clip: float | None = 20.0,
     scale: float | None = None,
@@ -75,14 +75,16 @@ def multiscale_nce(
         >>> math.isclose(nce.loss.item(), math.log(1 + 3 * 25), rel_tol=1e-6)  # chance
         True
     """
-    _check(antecedents, consequents, weights, clip)
-    (b, a, width), locations = antecedents.shape, consequents.shape[1]
+    _check(antecedents, consequents, weights)
+    for name, value in (("clip", clip), ("tile", tile)):
+        if value is not None and value <= 0:
+            raise UserError(f"{name}: {value} is not positive. Use for example 20, or None.")
+    (b, _, width), locations = antecedents.shape, consequents.shape[1]
     everyone, first = gather(consequents)
     if len(everyone) < 2:
         raise UserError(f"antecedents: {b} image leaves no negative. Use at least 2 images.")
-    if weights is None or isinstance(weights, float):
-        number = 1 / (b * locations) if weights is None else weights
-        weights = antecedents.new_full((), number, dtype=torch.float64).expand(b, a, locations)
+    if weights is None:
+        weights = 1 / (b * locations)
     grad = torch.is_grad_enabled()
     terms = Terms(
         penalty=penalty,
@@ -161,8 +163,8 @@ def ntxent_loss(z1: Tensor, z2: Tensor, *, scale: float = 1.0, tile: int | None 
         1.94591
     """
     both = torch.stack([z1, z2], 1)
-    swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], device=both.device) / (2 * len(both))
-    weights = swap.expand(len(both), 2, 2)
+    swap = 1 - torch.eye(2, dtype=both.dtype, device=both.device)
+    weights = (swap / (2 * len(both))).expand(len(both), 2, 2)
     return multiscale_nce(
         both, both, weights=weights, penalty=0.0, clip=None, scale=scale, tile=tile
     ).loss
@@ -177,9 +179,7 @@ def _images(antecedents: Tensor, consequents: Tensor, tile: int | None) -> int:
     return math.ceil(b / math.ceil(b / max(1, rows // a)))
 
 
-def _check(
-    antecedents: Tensor, consequents: Tensor, weights: Weights | float | None, clip: float | None
-) -> None:
+def _check(antecedents: Tensor, consequents: Tensor, weights: Weights | None) -> None:
     shapes = f"{tuple(antecedents.shape)} and {tuple(consequents.shape)}"
     if antecedents.ndim != 3 or consequents.ndim != 3:
         raise UserError(f"antecedents, consequents: {shapes} must be (B, a, D) and (B, L, D).")
@@ -194,5 +194,3 @@ def _check(
         needed = (*antecedents.shape[:2], consequents.shape[1])
         if weights.shape != needed:
             raise UserError(f"weights: {tuple(weights.shape)} must be {needed}, (B, a, L).")
-    if clip is not None and clip <= 0:
-        raise UserError(f"clip: {clip} is not positive. Use for example 20, or None.")
