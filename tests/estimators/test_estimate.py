@@ -318,3 +318,14 @@ def test_exported() -> None:
     assert goodviews.estimate is estimate
     assert goodviews.compare is compare
     assert goodviews.MutualInformation is MutualInformation
+
+
+def test_a_loose_bound_is_told() -> None:
+    """A critic that a few hundred rows cannot teach: the number is small, and said to be."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 10))
+    y = x + 0.1 * rng.normal(size=(300, 10))  # 23 nats
+    found = estimate(x, y, "nwj", shuffles=0, steps=40, parts=3)
+    assert any("far below the" in line and "--method auto" in line for line in found.warnings)
+    tight = estimate(x[:, 0], x[:, 0] + rng.normal(size=300), "gaussian")
+    assert not any("far below" in line for line in tight.warnings)
