@@ -11,7 +11,6 @@ from torch.nn import functional
 from goodviews.bounds import infonce
 from goodviews.critics import Cosine, SoftClip
 from goodviews.objectives.processes import world_size
-from goodviews.objectives.softmax import scores_a_tile
 from goodviews.objectives.streaming import infonce_loss, ntxent_loss
 
 
@@ -47,14 +46,16 @@ class BoundObjective(nn.Module):
 class InfoNCE(BoundObjective):
     r"""InfoNCE of cosines in both directions: minus I_NCE, without the matrix of scores.
 
-    loss = -(I_NCE(S) + I_NCE(S^T)) / 2 with S the cosine over temperature, the same number as
-    :class:`BoundObjective` finds with the cosine critic and :func:`goodviews.bounds.infonce`. A
-    batch whose scores fill more than one tile goes through them a tile at a time, and so does a
-    batch that is spread over processes: its negatives come from all of them.
+    loss = -(I_NCE(S) + I_NCE(S^T)) / 2 with S the cosine over temperature: what
+    :class:`BoundObjective` finds with the cosine critic and :func:`goodviews.bounds.infonce`. The
+    scores are never held at once, and the negatives come from all processes.
 
     Arguments:
         temperature: of the cosine.
         clip: c of a soft clip c tanh(s / c) of the scores (AMDIM), None for none.
+
+    Raises:
+        UserError: for fewer than 2 items in all.
 
     Example:
         >>> import torch
@@ -76,8 +77,6 @@ class InfoNCE(BoundObjective):
 
     def forward(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and nats of projections z1, z2 of shape (n, d)."""
-        if world_size() == 1 and len(z1) ** 2 <= scores_a_tile(z1.device):
-            return super().forward(z1, z2)
         unit1, unit2 = (functional.normalize(z.float(), dim=1) for z in (z1, z2))
         losses = [
             infonce_loss(*pair, scale=self.scale, clip=self.clip)
