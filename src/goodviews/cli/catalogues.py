@@ -59,7 +59,11 @@ def _encoders() -> dict[str, str]:
         size = sum(weight.numel() for weight in encoder.parameters()) / 1e6
         text = f"{encoder.dim} dimensions, {size:.3g} M weights at {pixels} x {pixels} pixels."
         found[name] = f"{_first_line(encoder)} {text}"
-    return {**found, "timm/NAME": "Any backbone of timm (optional extra), random weights."}
+    others = {
+        "timm/NAME": "Any backbone of timm (optional extra), random weights.",
+        "multiscale/NAME": "Any of timm's that gives feature maps, with AMDIM's f1, f5 and f7.",
+    }
+    return {**found, **others}
 
 
 def _views() -> dict[str, str]:
@@ -125,6 +129,12 @@ def _ceiling(of: Callable[[int], float]) -> str:
     return "log K" if more < 0.005 else f"log K + {more:.3g}"
 
 
+def _studies() -> dict[str, str]:
+    from goodviews.studies.catalogue import STUDIES
+
+    return {name: _first_line(study) for name, study in STUDIES.items()}
+
+
 def _estimators() -> dict[str, str]:
     from goodviews.estimators import ESTIMATORS
 
@@ -161,5 +171,6 @@ _READERS = {
     "critics": _critics,
     "bounds": _bounds,
     "estimators": _estimators,
+    "studies": _studies,
     "data": _data,
 }

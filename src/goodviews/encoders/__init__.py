@@ -3,6 +3,8 @@
 from goodviews.encoders.amdim import AMDIMEncoder
 from goodviews.encoders.catalogue import ENCODERS, AMDIMSize, build
 from goodviews.encoders.mixture import MixtureHeads
+from goodviews.encoders.multiscale import MultiscaleTimm
+from goodviews.encoders.receptive import LocalAudit, audit_table, receptive_field_audit
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 
 __all__ = [
@@ -10,9 +12,13 @@ __all__ = [
     "AMDIMEncoder",
     "AMDIMSize",
     "ConvNet",
+    "LocalAudit",
     "MLPEncoder",
     "MixtureHeads",
+    "MultiscaleTimm",
     "SmallResNet",
     "Timm",
+    "audit_table",
     "build",
+    "receptive_field_audit",
 ]

@@ -105,8 +105,9 @@ class SharedSpace(nn.Module):
     ``phi(f) = BN(W2 relu(W1 f) + V f + b)``
 
     at every location, with :math:`W_2` = 0 and V near the identity at the start (1 on the diagonal,
-    uniform in (-0.01, 0.01) elsewhere). Called "fake RKHS" in the code: a space of finite dimension
-    in place of one where every function of interest is linear. Bachman et al. 2019, code.
+    uniform in (-0.01, 0.01) elsewhere; where D < C, PyTorch's default). Called "fake RKHS" in the
+    code: a space of finite dimension in place of one where every function of interest is linear.
+    Bachman et al. 2019, code.
 
     Arguments:
         channels: C, of the local map.
@@ -127,9 +128,10 @@ class SharedSpace(nn.Module):
         self.shortcut = nn.Conv2d(channels, dim, 1)
         self.out_norm = nn.BatchNorm2d(dim)
         nn.init.zeros_(self.second.weight)
-        nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
-        with torch.no_grad():
-            self.shortcut.weight[:, :, 0, 0].fill_diagonal_(1.0)
+        if dim >= channels:
+            nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
+            with torch.no_grad():
+                self.shortcut.weight[:, :, 0, 0].fill_diagonal_(1.0)
 
     def forward(self, local: Tensor) -> Tensor:
         """Map (n, C, h, w) to (n, D, h, w)."""

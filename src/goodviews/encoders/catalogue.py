@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from goodviews.encoders.amdim import INPUT_SIZES, AMDIMEncoder
+from goodviews.encoders.multiscale import MultiscaleTimm
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 from goodviews.interfaces import UserError, check_name
 
@@ -64,10 +65,11 @@ ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
 
 
 def build(name: str, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
-    """Make the encoder ``name`` of the catalogue, or "timm/NAME".
+    """Make the encoder ``name`` of the catalogue, "timm/NAME" or "multiscale/NAME".
 
     Args:
-        name: a key of :data:`ENCODERS`, or "timm/" and any timm model.
+        name: a key of :data:`ENCODERS`, or "timm/" and any timm model (one summary an image), or
+            "multiscale/" and one (local features too, see :class:`MultiscaleTimm`).
         in_channels: channels of the view.
         image_size: height and width of the view.
 
@@ -85,5 +87,7 @@ def build(name: str, in_channels: int, image_size: tuple[int, int]) -> nn.Module
     """
     if name.startswith("timm/"):
         return Timm(name.removeprefix("timm/"), in_channels, image_size)
+    if name.startswith("multiscale/"):
+        return MultiscaleTimm(name.removeprefix("multiscale/"), in_channels, image_size)
     check_name("--encoder", name, ENCODERS)
     return ENCODERS[name](in_channels, image_size)

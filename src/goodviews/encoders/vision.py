@@ -144,6 +144,37 @@ class MLPEncoder(nn.Module):
         return Features(self.layers(view.flatten(1)))
 
 
+def timm_model(
+    kind: str, name: str, in_channels: int, image_size: tuple[int, int], **options: Any
+) -> nn.Module:
+    """A model of timm with random weights, no download.
+
+    Args:
+        kind: how names begin in messages, "timm" or "multiscale".
+        name: timm's name, for example "resnet18".
+        in_channels: channels of the view.
+        image_size: passed on to models that need it (vision transformers).
+        options: of ``timm.create_model``.
+
+    Raises:
+        UserError: without timm, or for a name it does not have.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise UserError(
+            f'--encoder: {kind}/{name} needs timm. Run: pip install "goodviews[timm]"'
+        ) from None
+    if not timm.is_model(name):
+        known = [f"{kind}/{one}" for one in timm.list_models()]
+        check_name("--encoder", f"{kind}/{name}", known)
+    options = {"pretrained": False, "in_chans": in_channels, **options}
+    try:
+        return timm.create_model(name, img_size=image_size, **options)
+    except TypeError:  # convolutional models take any size
+        return timm.create_model(name, **options)
+
+
 class Timm(nn.Module):
     r"""Any backbone of timm by name (optional extra "timm"), random weights, no download.
 
@@ -155,21 +186,7 @@ class Timm(nn.Module):
 
     def __init__(self, name: str, in_channels: int, image_size: tuple[int, int]) -> None:
         super().__init__()
-        try:
-            import timm
-        except ImportError:
-            raise UserError(
-                f'--encoder: timm/{name} needs timm. Run: pip install "goodviews[timm]"'
-            ) from None
-        if not timm.is_model(name):
-            check_name(
-                "--encoder", f"timm/{name}", [f"timm/{known}" for known in timm.list_models()]
-            )
-        options: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": in_channels}
-        try:
-            self.layers = timm.create_model(name, img_size=image_size, **options)
-        except TypeError:  # convolutional models take any size
-            self.layers = timm.create_model(name, **options)
+        self.layers = timm_model("timm", name, in_channels, image_size, num_classes=0)
         self.dim: int = self.layers.num_features  # type: ignore[assignment]
 
     def forward(self, view: Tensor) -> Features:
