@@ -128,31 +128,34 @@ def extra_memory(step: Callable[[], Tensor], device: str) -> float:
     if device == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        step()
+        step().item()
         return torch.cuda.max_memory_allocated() - before
     before = memory("VmRSS")
-    step()
+    step().item()
     return memory("VmHWM") - before
 
 
-def measured_memory(name: str, size: int, args: argparse.Namespace) -> float:
-    """MB of one pass of a contestant in a process of its own."""
-    command = [sys.executable, __file__, "--memory-of", name, "--batches", str(size)]
+def alone(name: str, size: int, args: argparse.Namespace) -> tuple[float, float]:
+    """MB and seconds of the first pass of a contestant in a process of its own."""
+    command = [sys.executable, __file__, "--alone", name, "--batches", str(size)]
     command += ["--width", str(args.width), "--device", args.device]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout) / 1e6
+    held, took = json.loads(done.stdout)
+    return held / 1e6, took
 
 
-def print_memory(args: argparse.Namespace) -> None:
-    """What :func:`measured_memory` reads."""
-    name, (size,) = args.memory_of, args.batches
+def print_alone(args: argparse.Namespace) -> None:
+    """What :func:`alone` reads."""
+    name, (size,) = args.alone, args.batches
     if name == "infonce":
-        infonce(4096, args.device)()  # what the libraries need once
+        infonce(1024, args.device)()  # what the libraries need once
         step = infonce(size, args.device)
     else:
         contestant(name, 16, args.width, args.device)()
         step = contestant(name, size, args.width, args.device)
-    print(json.dumps(extra_memory(step, args.device)))
+    start = time.perf_counter()
+    held = extra_memory(step, args.device)
+    print(json.dumps([held, time.perf_counter() - start]))
 
 
 def peak(device: str, dtype: torch.dtype) -> float:
@@ -173,7 +176,7 @@ def compare(batch: int, args: argparse.Namespace) -> None:
     gflop = 3 * 2 * 2 * batch**2 * LOCATIONS * args.width / 1e9
     first: tuple[float, float] | None = None
     for name in VARIANTS:
-        took, held = statistics.median(times[name]), measured_memory(name, batch, args)
+        took, held = statistics.median(times[name]), alone(name, batch, args)[0]
         first = first or (took, held)
         row = f"{batch:5d} {name:10s} {1e3 * took:8.1f} ms {held:8.0f} MB"
         row += f" {gflop / took:7.0f} GFLOP/s  time / {first[0] / took:.2f}"
@@ -192,21 +195,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--candidates", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--memory-of", choices=[*VARIANTS, "infonce"], help=argparse.SUPPRESS)
+    parser.add_argument("--alone", choices=[*VARIANTS, "infonce"], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
     """Compare at every batch size."""
     args = arguments()
-    if args.memory_of:
-        return print_memory(args)
+    if args.alone:
+        return print_alone(args)
     print(f"{args.device}, {torch.get_num_threads()} threads, D = {args.width}")
     for batch in args.batches:
         compare(batch, args)
     if args.candidates:
-        took = seconds(infonce(args.candidates, args.device))
-        held = measured_memory("infonce", args.candidates, args)
+        held, took = alone("infonce", args.candidates, args)
         print(f"InfoNCE, K = {args.candidates:,}, d = 128: {took:.1f} s, {held:.0f} MB")
 
 
