@@ -76,8 +76,9 @@ class Softmax:
 
     def _size(self, row: int) -> int:
         """Images a part, of ``row`` scores each; makes room for the parts."""
-        size = min(self.terms.images, max(1, CACHE // row))
-        a = self.log_posterior.shape[1]
+        size, a = self.terms.images, self.log_posterior.shape[1]
+        if self.log_posterior.device.type == "cpu":
+            size = min(size, max(1, CACHE // row))
         self.scratch = self.log_posterior.new_empty(2, size, a, row // a)
         return size
 
