@@ -241,3 +241,16 @@ def test_every_size_of_the_catalogue_exists_at_32_64_and_128_pixels(name):
 def test_build_refuses_other_sizes(size):
     with pytest.raises(UserError, match=f"not {size[0]} x {size[1]}.*--image-size 32"):
         build("amdim-tiny", 3, size)
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_cpu():
+    encoder = awake(AMDIMEncoder(8, 64, 2)).eval()
+    view = torch.randn(4, 3, 32, 32)
+    exact = encoder.embed(encoder(view))
+    encoder, view = encoder.cuda(), view.cuda()
+    with torch.autocast("cuda", torch.bfloat16):
+        found = encoder.embed(encoder(view))
+    pairs = [(found.summary, exact.summary), (found.local[7], exact.local[7])]
+    for ours, truth in pairs:
+        assert (ours.float().cpu() - truth).norm() < 0.05 * truth.norm()

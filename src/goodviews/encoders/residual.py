@@ -149,7 +149,7 @@ class Residual(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """The same products, transposed; the parts' gradients of weights are summed in float32."""
+        """The same products, transposed; weights' gradients are summed in the weights' format."""
         x, hidden, first, second = ctx.saved_tensors
         windows, channels, grad = ctx.windows, x.shape[-1], grad.contiguous()
         w1, w2 = first.flatten(1).to(x.dtype), second.to(x.dtype)
