@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goodviews.estimators.estimate import compare, estimate
     from goodviews.estimators.fitted import MutualInformation
     from goodviews.interfaces import UserError
+    from goodviews.studies.catalogue import study
     from goodviews.studies.choose import choose
     from goodviews.studies.embedding import embed
     from goodviews.studies.evaluate import evaluate
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "choose": "goodviews.studies.choose",
+    "study": "goodviews.studies.catalogue",
     "train": "goodviews.studies.runs",
     "evaluate": "goodviews.studies.evaluate",
     "estimate": "goodviews.estimators.estimate",
@@ -52,6 +54,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "load",
+    "study",
     "train",
     "write_report",
 ]

@@ -27,6 +27,7 @@ CATALOGUES = {
     "critics": "goodviews.critics.CRITICS",
     "bounds": "goodviews.bounds.BOUNDS",
     "estimators": "goodviews.estimators.ESTIMATORS",
+    "studies": "goodviews.studies.catalogue.STUDIES",
     "data": "goodviews.data.DATA",
 }
 

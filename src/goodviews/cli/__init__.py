@@ -182,6 +182,6 @@ def sentence(error: BaseException, words: Sequence[str]) -> tuple[int, str]:
 
 def again(words: Sequence[str]) -> str:
     """How an interrupted command goes on."""
-    if words[:1] != ["choose"]:
+    if words[:1] not in (["choose"], ["study"]):
         return ""
     return f" Go on with the same command: {shlex.join(['goodviews', *words])}"

@@ -90,6 +90,55 @@ CHOOSE = Verb(
     positional=("data",),
 )
 
+STUDY = Verb(
+    "study",
+    "Ask a paper's question of your images: a named study with its table and page.",
+    (
+        Option("name", str | None, None, "a name in `goodviews list studies`", "NAME", "training"),
+        *data_options(None, SOURCE, sized=False),
+        Option(
+            "image_size",
+            int | None,
+            None,
+            "32, 64 or 128, decides the recipe of views; none: 32",
+            "PIXELS",
+            "data",
+        ),
+        Option(
+            "variants",
+            list[str] | None,
+            None,
+            "some of full, no-multiscale, no-stabilise, no-jitter, no-greyscale, no-crop, "
+            "stronger, mixture-2, mixture-4, dim; full is always run; none: all",
+            "NAMES",
+            "training",
+        ),
+        encoder_option("study"),
+        training_option("steps", int, 300, "optimiser steps a run", "STEPS", 0),
+        training_option("batch_size", int, 64, "images a step", "IMAGES", 1),
+        training_option("seeds", int, 3, "runs a variant", "RUNS", 0),
+        training_option("lr", float | None, None, "learning rate; none: 1e-3", "RATE", 0),
+        *DEVICE,
+        Option(
+            "out",
+            str,
+            "goodviews-study",
+            "rows.jsonl, table.md, report.html; run the same command again to resume",
+            "FOLDER",
+            "output",
+        ),
+    ),
+    (
+        (
+            "study amdim-ablation --data cifar10 --data-root DATA/ --max-images 20000",
+            "what AMDIM's parts are worth",
+        ),
+        ("study amdim-ablation --data photos/ --variants no-jitter,dim --seeds 5", "two of them"),
+    ),
+    positional=("name", "data"),
+    required=("name", "data"),
+)
+
 EVALUATE = Verb(
     "evaluate",
     "Probe a trained encoder beside raw pixels and the untrained network.",
@@ -198,6 +247,7 @@ KINDS = (
     "critics",
     "bounds",
     "estimators",
+    "studies",
     "data",
 )
 
@@ -229,7 +279,7 @@ GROUPS = ("lesson", "numbers", "data", "views", "encoder", "training", "method",
 
 VERBS = {
     v.name: v
-    for v in (CHOOSE, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW, LEARN)
+    for v in (CHOOSE, STUDY, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW, LEARN)
 }
 
 ALIASES = {
@@ -256,6 +306,8 @@ ALIASES = {
 """Names from other tools -> ours."""
 
 SYNONYMS = {
+    "ablation": "study",
+    "ablate": "study",
     "mi": "estimate",
     "measure": "estimate",
     "information": "estimate",

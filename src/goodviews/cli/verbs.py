@@ -20,6 +20,14 @@ def choose(options: Options) -> int:
     return 0
 
 
+def study(options: Options) -> int:
+    """Run a named study; prints as it goes."""
+    from goodviews.studies.catalogue import study as run
+
+    run(**options)
+    return 0
+
+
 def train(options: Options) -> int:
     """Train one encoder; prints as it goes."""
     from goodviews.studies.runs import train as run
@@ -105,6 +113,7 @@ def learn(options: Options) -> int:
 
 RUN: dict[str, Callable[[Options], int]] = {
     "choose": choose,
+    "study": study,
     "train": train,
     "evaluate": evaluate,
     "embed": embed,

@@ -1,11 +1,12 @@
 """Reads rows, writes tables, figures and self-contained pages; imports no torch.
 
 - :func:`summarise` and :func:`format_table`: rows -> one entry a candidate -> a terminal table;
-- :func:`study_page` and :func:`run_page`: a folder -> ``report.html`` in it.
+- :func:`study_page`, :func:`ablation_page`, :func:`run_page`: a folder -> ``report.html`` in it.
 """
 
 from __future__ import annotations
 
+from goodviews.report.ablation import ablation_page, ablation_table, claim_line
 from goodviews.report.figures import accuracy_information_figure
 from goodviews.report.palette import THEMES, with_theme
 from goodviews.report.run import run_page
@@ -14,7 +15,10 @@ from goodviews.report.tables import format_table, summarise
 
 __all__ = [
     "THEMES",
+    "ablation_page",
+    "ablation_table",
     "accuracy_information_figure",
+    "claim_line",
     "format_table",
     "render_study",
     "run_page",

@@ -23,7 +23,7 @@ class Budget:
     probe_images: int
     """Labelled training images the probes may see."""
     few: int
-    """Labels a class of the few-label probe."""
+    """Labels a class of the few-label probe; 0: none is fitted."""
     encoder: str
     """Encoder trained when the user names none."""
     values: Literal["quick", "standard", "thorough"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,14 @@ from goodviews.regimes import RULE
 from goodviews.report.tables import format_table
 from goodviews.studies.budgets import BUDGETS
 from goodviews.studies.conclude import Conclusion, conclude
-from goodviews.studies.folder import environment, open_study, plain, read_json, write_json
+from goodviews.studies.folder import (
+    command_line,
+    environment,
+    open_study,
+    plain,
+    read_json,
+    write_json,
+)
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import OBJECTIVES, Learner
 from goodviews.studies.measure import Bench
@@ -140,7 +146,7 @@ def choose(
     rows = run_grid(
         jobs, bench.measure, folder / "rows.jsonl", read_json(folder / "settings.json"), echo
     )
-    study = _concluded(rows, jobs, bench, folder, _command(given), budget)
+    study = _concluded(rows, jobs, bench, folder, command_line("choose", choose, given), budget)
     method = {"infonce": "simclr"}.get(objective, objective)
     _tell(study, f"goodviews train {method} --data {shlex.quote(str(data))}", echo)
     return study
@@ -163,18 +169,6 @@ def _settings(bench: Bench, learner: Learner, data: object, labels: object) -> d
         }
     )
     return found
-
-
-def _command(given: dict[str, Any]) -> str:
-    """The command line that runs this again: what differs from the defaults."""
-    words = ["goodviews", "choose"]
-    for name, parameter in inspect.signature(choose).parameters.items():
-        value = given[name]
-        if name == "echo" or (value == parameter.default and name != "data"):
-            continue
-        value = ",".join(value) if isinstance(value, list | tuple) else str(value)
-        words += [f"--{name.replace('_', '-')}", shlex.quote(value)]
-    return " ".join(words)
 
 
 def _concluded(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import math
 import os
 import platform
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -171,6 +172,24 @@ def open_study(out: Path, settings: dict[str, Any]) -> Path:
         raise UserError(f"--out: {out} is not empty and holds no study. Use another --out.")
     write_json(before, settings)
     return out
+
+
+def command_line(verb: str, function: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """The command that runs a study again: the data, and what differs from the defaults.
+
+    Example:
+        >>> def study(data, *, seeds=3, out="x", echo=print): ...
+        >>> command_line("study", study, {"data": "a b", "seeds": 5, "out": "x", "echo": str})
+        "goodviews study --data 'a b' --seeds 5"
+    """
+    words = ["goodviews", verb]
+    for name, parameter in inspect.signature(function).parameters.items():
+        value = given[name]
+        if name == "echo" or (value == parameter.default and name != "data"):
+            continue
+        value = ",".join(value) if isinstance(value, list | tuple) else str(value)
+        words += [f"--{name.replace('_', '-')}", quoted(value)]
+    return " ".join(words)
 
 
 def free_name(out: Path) -> Path:

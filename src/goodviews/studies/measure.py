@@ -128,8 +128,9 @@ class Bench:
         y, test_y = train.labels, test.labels
         linear = linear_probe(train_x, y, test_x, test_y)
         row.linear, row.label_nats = linear.accuracy, linear.label_nats
-        few = subset(y, per_class=self.budget.few, seed=row.seed)
-        row.linear_few = linear_probe(train_x[few], y[few], test_x, test_y).accuracy
+        if self.budget.few:
+            few = subset(y, per_class=self.budget.few, seed=row.seed)
+            row.linear_few = linear_probe(train_x[few], y[few], test_x, test_y).accuracy
         row.knn = knn_probe(train_x, y, test_x, test_y, distance=distance).accuracy
         if self.mlp:
             row.mlp = mlp_probe(train_x, y, test_x, test_y, seed=row.seed).accuracy

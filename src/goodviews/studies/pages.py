@@ -6,6 +6,7 @@ from pathlib import Path
 
 from goodviews import report
 from goodviews.interfaces import UserError
+from goodviews.studies.folder import read_json
 
 
 def write_report(path: str | Path) -> Path:
@@ -24,7 +25,9 @@ def write_report(path: str | Path) -> Path:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder. Name the --out of a run or a study.")
     if (path / "rows.jsonl").is_file():
-        return report.study_page(path)
+        record = path / "study.json"
+        named = record.is_file() and read_json(record).get("study")
+        return report.ablation_page(path) if named else report.study_page(path)
     if (path / "config.yaml").is_file():
         return report.run_page(path)
     raise UserError(

@@ -76,10 +76,14 @@ def _run(path: Path) -> dict[str, str]:
 
 def _study(path: Path) -> dict[str, str]:
     settings, study = _json(path / "settings.json"), _json(path / "study.json")
-    best: dict[str, Any] = next((e for e in study.get("summary", ()) if e["recommended"]), {})
+    full = study.get("reference")  # of an ablation; `choose` recommends
+    entries = study.get("summary", ())
+    best: dict[str, Any] = next(
+        (e for e in entries if e["recommended"] or e["candidate"] == full), {}
+    )
     return _entry(
         path,
-        "study",
+        str(settings.get("study", "study")),
         "done" if study else "unfinished",
         data=settings.get("data"),
         views=best.get("candidate"),
