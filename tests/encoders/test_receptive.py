@@ -37,7 +37,7 @@ class Stack(nn.Module):
 def test_fields_and_strides_of_amdim(pixels, depth):
     """Depth does not widen them, no place can tell where it is, only 128 pixels are cut."""
     torch.manual_seed(0)
-    encoder = AMDIMEncoder(2, 16, depth, pixels)
+    encoder = AMDIMEncoder(6, 48, depth, pixels)
     rows = receptive_field_audit(encoder, (3, pixels, pixels))
     square = [(side, (r, r), s and (s, s)) for side, r, s in FIELDS[pixels]]
     assert [(row.side, row.field, row.stride) for row in rows] == square

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from goodviews.interfaces import Features, Shape, UserError
 from goodviews.layers import evaluating
 
-VIEWS = 2
+VIEWS = 4
 """Random views whose gradients are joined: a unit that one of them switches off passes another."""
 
 
@@ -60,7 +60,7 @@ def receptive_field_audit(encoder: nn.Module, image_shape: Shape) -> list[LocalA
 
     Example:
         >>> from goodviews.encoders import AMDIMEncoder
-        >>> encoder = AMDIMEncoder(ndf=2, n_rkhs=8, n_depth=1)
+        >>> encoder = AMDIMEncoder(ndf=8, n_rkhs=32, n_depth=1)
         >>> print(audit_table(receptive_field_audit(encoder, (3, 32, 32))))
         map    field    stride  neighbours share  positives share  cut  padded
         7 x 7  8 x 8    4 x 4   50 %              7 %              0 %  0 %

@@ -138,7 +138,7 @@ class Residual(torch.autograd.Function):
         for part in _parts(shape, w1):
             gathered, h, y = windows.gather(x[part]), rows(hidden[part]), rows(out[part])
             torch.mm(gathered, w1.t(), out=h).relu_()
-            if windows.k == 1:
+            if gathered.shape == h.shape and windows.k == 1:
                 torch.addmm(gathered, h, w2.t(), out=y)
             else:
                 torch.mm(h, w2.t(), out=y)[:, : x.shape[-1]] += windows.average(x[part])
@@ -160,7 +160,7 @@ class Residual(torch.autograd.Function):
             second_grad += g.t() @ h
             d = _masked(g @ w2, h)
             first_grad += d.t() @ windows.gather(x[part])
-            if windows.k == 1:
+            if h.shape[1] == channels and windows.k == 1:
                 torch.addmm(g, d, w1, out=rows(x_grad[part]))
             else:
                 windows.scatter(d @ w1, grad[part][..., :channels], x_grad[part])
