@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from goodviews.bounds import BOUNDS
 from goodviews.critics import InnerProduct, Scaled
 from goodviews.interfaces import Features, UserError, check_name
-from goodviews.objectives.multiscale import MultiscaleLoss, _map
+from goodviews.objectives.multiscale import MultiscaleLoss, locations
 from goodviews.objectives.processes import world_size
 from goodviews.objectives.streaming import multiscale_nce
 
@@ -78,15 +78,15 @@ class LocalBound(nn.Module):
             UserError: a map that the encoder does not make.
         """
         part = self._streamed if self.bound == "infonce" else self._by_location
-        parts = [part(view.summary, _map(view, self.d)) for view in views]
+        parts = [part(view.summary, locations(view, self.d)) for view in views]
         loss, nats, penalty = (torch.stack(terms).mean() for terms in zip(*parts, strict=True))
         key, n = f"1>{self.d}", len(views[0].summary)
         return MultiscaleLoss(loss, {key: nats}, {key: self._ceiling(n)}, penalty)
 
     def _by_location(self, summary: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, nats and penalty of f_1 (n, D) and f_d (n, L, D)."""
-        n, locations = local.shape[:2]
-        scores = self.critic(summary, local.flatten(0, 1)).view(n, n, locations)
+        n, places = local.shape[:2]
+        scores = self.critic(summary, local.flatten(0, 1)).view(n, n, places)
         penalty = self.penalty * scores.square().mean()
         if self.clip is not None:
             scores = self.clip * torch.tanh(scores / self.clip)

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from goodviews.interfaces import Features, UserError
-from goodviews.objectives.multiscale import PAIRS, MultiscaleLoss, MultiscaleNCE, _map
+from goodviews.objectives.multiscale import PAIRS, MultiscaleLoss, MultiscaleNCE, locations
 from goodviews.objectives.processes import world_size
 from goodviews.objectives.streaming import NCE, multiscale_nce
 
@@ -205,7 +205,7 @@ class MixtureNCE(nn.Module):
             q, (n, k, d, d), sums to one over k.
         """
         with torch.no_grad():
-            nce = self._nce(self.heads(antecedent.summary), _map(consequent, d))
+            nce = self._nce(self.heads(antecedent.summary), locations(consequent, d))
         return mixture_posterior(nce.log_posterior, self.tau).unflatten(2, (d, d))
 
     def _onto(self, m: int, mixtures: list[Tensor], views: Sequence[Features]) -> MultiscaleLoss:
@@ -213,7 +213,7 @@ class MixtureNCE(nn.Module):
         ceiling = math.log(1 + (len(mixtures[0]) * world_size() - 1) * m * m)
         losses, nats, penalties = [], [], []
         for i, j in permutations(range(len(views)), 2):
-            nce = self._nce(mixtures[i], _map(views[j], m))
+            nce = self._nce(mixtures[i], locations(views[j], m))
             k = nce.log_posterior.shape[1]
             losses.append(nce.loss)
             nats.append(ceiling - math.log(k) + nce.log_posterior.logsumexp(1).mean())

@@ -92,7 +92,9 @@ class MultiscaleNCE(nn.Module):
         if len(views) < 2:
             raise UserError(f"views: {len(views)} is too few. Give the features of two or more.")
         sources = {n: [_antecedents(v, n, generator) for v in views] for n in self._scales(0)}
-        found = {m: self._predict(sources, [_map(v, m) for v in views], m) for m in self._scales(1)}
+        found = {
+            m: self._predict(sources, [locations(v, m) for v in views], m) for m in self._scales(1)
+        }
         images = len(views[0].summary) * world_size()
         ceilings = {f"{n}>{m}": math.log(1 + (images - 1) * m * m) for n, m in self.pairs}
         nats = {
@@ -131,7 +133,7 @@ class MultiscaleNCE(nn.Module):
         return [n for n, onto in self.pairs if onto == m]
 
 
-def _map(features: Features, d: int) -> Tensor:
+def locations(features: Features, d: int) -> Tensor:
     """The d x d locations of an image, (B, d d, D)."""
     if d == 1:
         return features.summary[:, None]
@@ -148,7 +150,7 @@ def _antecedents(features: Features, d: int, generator: Generator | None) -> Ten
     """The summary, or one location of the d x d map at random, (B, D)."""
     if d == 1:
         return features.summary
-    places = _map(features, d)
+    places = locations(features, d)
     device = places.device if generator is None else generator.device
     at = torch.randint(d * d, (len(places), 1, 1), generator=generator, device=device)
     at = at.to(places.device).expand(-1, 1, places.shape[2])
