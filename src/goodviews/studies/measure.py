@@ -144,5 +144,8 @@ def _scale_nats(epoch: Mapping[str, Any]) -> dict[str, float]:
         {'1>5': 1.0}
     """
     pairs = {key.removeprefix("nats_"): value for key, value in epoch.items() if "to" in key}
-    known = {pair: value for pair, value in pairs.items() if pair.replace("to", "").isdigit()}
-    return {pair.replace("to", ">"): float(value) for pair, value in known.items()}
+    return {
+        pair.replace("to", ">"): float(value)
+        for pair, value in pairs.items()
+        if pair.replace("to", "").isdigit() and value is not None
+    }
