@@ -162,7 +162,8 @@ def ablation_markdown(study: Study) -> str:
     table = [f"| {' | '.join(line)} |" for line in cells]
     told = [f"- {claim_line(claim)}" for claim in study["claims"]]
     what = [f"- **{v['title']}**: {v['words']}." for v in study["variants"] if v.get("words")]
-    notes = [f"Stars: decided. {study['rule']}", "", "Paper: linear / MLP %, Bachman et al. 2019."]
+    source = "Paper: linear / MLP %, Bachman et al. 2019, as other texts cite its table."
+    notes = [f"Stars: decided. {study['rule']}", "", source]
     parts = [[f"# {study['question']}"], [study["answer"]], table, notes, told, what]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 

@@ -27,6 +27,7 @@ from goodviews.studies.budgets import Budget
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.folder import (
     command_line,
+    data_lines,
     disk_guard,
     environment,
     open_study,
@@ -38,7 +39,6 @@ from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import Learner
 from goodviews.studies.measure import Bench
 from goodviews.studies.plan import fitting, spend
-from goodviews.studies.runs import data_lines
 from goodviews.studies.strips import draw_strips
 from goodviews.training import resolve_accelerator, resolve_precision
 from goodviews.views import Recipe, recipe_warnings

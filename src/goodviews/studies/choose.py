@@ -18,6 +18,7 @@ from goodviews.studies.budgets import BUDGETS
 from goodviews.studies.conclude import Conclusion, conclude
 from goodviews.studies.folder import (
     command_line,
+    data_lines,
     environment,
     open_study,
     plain,
@@ -28,7 +29,6 @@ from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import OBJECTIVES, Learner
 from goodviews.studies.measure import Bench
 from goodviews.studies.plan import family_names, fitting, plan, spend
-from goodviews.studies.runs import data_lines
 from goodviews.studies.strips import draw_strips
 from goodviews.training import resolve_accelerator, resolve_precision
 from goodviews.views import Recipe

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from goodviews.data import Loaded
 from goodviews.files import write_text
 from goodviews.interfaces import UserError
 
@@ -249,3 +250,17 @@ def quoted(path: Path | str) -> str:
         "'my run'"
     """
     return shlex.quote(str(path))
+
+
+def data_lines(loaded: Loaded, out: Path | None) -> list[str]:
+    """What was found in the data, for people: counts, size, labels, skipped files, warnings."""
+    found, (c, h, w) = loaded.report, loaded.train.shape
+    counts = f"{len(loaded.train):,} training and {len(loaded.test):,} held-out images"
+    parts = [f"{counts}, {c}x{h}x{w}"]
+    classes, known = len(loaded.train.classes), found.get("labelled", 0)
+    parts.append(f"{known:,} labelled in {classes} classes" if known else "no labels")
+    if skipped := found.get("skipped"):
+        where = f" (listed in {out / 'data_report.json'})" if out else ""
+        parts.append(f"{len(skipped)} files skipped{where}")
+    lines = [f"data: {loaded.name}: {', '.join(parts)}"]
+    return lines + [f"warning: {line}" for line in found.get("warnings", ())]

@@ -27,6 +27,7 @@ from goodviews.studies.artefacts import embedding_sample, pair_sheet, write_arte
 from goodviews.studies.comparison import RUN, Rivals, compare, format_table, unlabelled_table
 from goodviews.studies.folder import (
     check_out,
+    data_lines,
     disk_guard,
     environment,
     quoted,
@@ -390,17 +391,3 @@ class _Training:
         if self.out is not None and (self.out / "config.yaml").exists():
             command = f"goodviews train --config {quoted(self.out / 'config.yaml')} --resume"
         return Interrupted(code, command)
-
-
-def data_lines(loaded: Loaded, out: Path | None) -> list[str]:
-    """What was found in the data, for people: counts, size, labels, skipped files, warnings."""
-    found, (c, h, w) = loaded.report, loaded.train.shape
-    counts = f"{len(loaded.train):,} training and {len(loaded.test):,} held-out images"
-    parts = [f"{counts}, {c}x{h}x{w}"]
-    classes, known = len(loaded.train.classes), found.get("labelled", 0)
-    parts.append(f"{known:,} labelled in {classes} classes" if known else "no labels")
-    if skipped := found.get("skipped"):
-        where = f" (listed in {out / 'data_report.json'})" if out else ""
-        parts.append(f"{len(skipped)} files skipped{where}")
-    lines = [f"data: {loaded.name}: {', '.join(parts)}"]
-    return lines + [f"warning: {line}" for line in found.get("warnings", ())]
