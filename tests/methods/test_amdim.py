@@ -145,6 +145,7 @@ def test_a_copy_draws_the_same():
     [
         ({"encoder": "convnet"}, "--encoder: convnet has no local features"),
         ({"pairs": ["1>7"]}, "--pairs: '1>7'"),
+        ({"pairs": ["1-9"]}, "--pairs: amdim-tiny makes no map 9 wide. Use 1, 5, 7"),
         ({"shape": (3, 24, 24)}, "32, 64 or 128"),
     ],
 )

@@ -230,6 +230,11 @@ def _multiscale(
             "multiscale/NAME for a backbone of timm."
         )
     used = {str(side) for pair in scales for side in pair}
+    known = {"1", *(str(side) for side in parts[0].channels)}  # type: ignore[union-attr]
+    if unknown := sorted(used - known):
+        raise UserError(
+            f"--pairs: {name} makes no map {unknown[0]} wide. Use {', '.join(sorted(known))}."
+        )
     for part in parts:
         heads: nn.ModuleDict = part.heads  # type: ignore[assignment]
         for side in set(heads) - used:
