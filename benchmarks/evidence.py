@@ -36,16 +36,26 @@ RUNS: dict[str, tuple[str, ...]] = {
     ),
     "cifar10-amdim": (
         "train amdim --data {data}/cifar10 --epochs 30 --evaluate-every 3 --out {out}",
-        "evaluate {out} --probe linear,mlp --baseline-seeds 1",
-        "evaluate {out} --probe linear,mlp --protocol paper --epochs 30 --bn-refresh "
-        "--baseline-seeds 1",
-        "evaluate {out} --data {data}/tiny-imagenet-20 --probe linear,mlp,finetune "
-        "--baseline-seeds 1",
+        "evaluate {out} --probe linear,mlp --max-images 20000 --baseline-seeds 1",
+        "evaluate {out} --data {data}/tiny-imagenet-20 --probe linear,mlp --baseline-seeds 1",
+        "evaluate {out} --data {data}/tiny-imagenet-20 --probe finetune --labels-per-class 50 "
+        "--draws 1 --baseline-seeds 1",
+        "evaluate {out} --probe linear,mlp --max-images 10000 --protocol paper --epochs 30 "
+        "--bn-refresh --baseline-seeds 1",
     ),
     "tiny-imagenet-amdim": (
-        "train amdim --data {data}/tiny-imagenet-20 --epochs 40 --evaluate-every 10 --out {out}",
-        "evaluate {out} --data {data}/cifar10 --probe linear,mlp,finetune --max-images 10000 "
+        "train amdim --data {data}/tiny-imagenet-20 --epochs 15 --evaluate-every 5 "
+        "--baseline-seeds 1 --out {out}",
+        "evaluate {out} --data {data}/cifar10 --probe linear,mlp --max-images 10000 "
         "--baseline-seeds 1",
+    ),
+    "cifar10-amdim-mixture": (
+        "train amdim --data {data}/cifar10 --mixture 3 --steps 900 --evaluate-every 0 "
+        "--baseline-seeds 1 --out {out}",
+    ),
+    "amdim-ablation": (
+        "study amdim-ablation --data {data}/cifar10 --max-images 16000 --steps 300 "
+        "--batch-size 64 --seeds 3 --device cpu --out {out}",
     ),
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
@@ -126,7 +136,7 @@ def run_text(name: str, commands: list[str], out: Path) -> str:
     lines += [probes["verdict"], "", *probe_table(probes)]
     with (out / "metrics.csv").open(encoding="utf-8") as file:
         epochs = [line for line in csv.DictReader(file) if line["linear"]]  # held-out evaluation
-    shown = [name for name in EPOCH if name in epochs[-1]]
+    shown = [name for name in EPOCH if epochs and epochs[-1].get(name)]
     lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
     for line in epochs:
         lines.append("| " + " | ".join(f"{float(line[k]):.4g}" for k in shown) + " |")
@@ -179,6 +189,12 @@ def picture(page: Path, target: Path) -> None:
         browser.close()
 
 
+def keep_rows(out: Path, name: str, data: str) -> None:
+    """The rows of a study beside its page."""
+    rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
+    (RESULTS / f"{name}.rows.jsonl").write_text(rows, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("names", nargs="*", choices=[[], *RUNS], help="runs (default: all)")
@@ -194,11 +210,15 @@ def main() -> None:
                 sys.exit(1)
         place = {"data": "$GOODVIEWS_DATA", "out": "OUT", "recipe": f"benchmarks/{RECIPE.name}"}
         shown = [f"goodviews {template.format(**place)}" for template in RUNS[name]]
-        if (out / "study.json").exists():
+        if (out / "table.md").exists():
+            environment = json.loads((out / "study.json").read_text("utf-8"))["environment"]
+            lines = head(name, shown[0], environment)[2:]
+            text = (out / "table.md").read_text("utf-8") + "\n" + "\n".join(lines)
+            keep_rows(out, name, data)
+        elif (out / "study.json").exists():
             text = study_text(name, shown[0], out)
             picture(out / "report.html", RESULTS / f"{name}.png")
-            rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
-            (RESULTS / f"{name}.rows.jsonl").write_text(rows, encoding="utf-8")
+            keep_rows(out, name, data)
         else:
             text = run_text(name, shown, out)
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
