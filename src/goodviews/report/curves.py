@@ -22,7 +22,21 @@ PANELS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     "probes": (
         "Online probes",
         "held-out accuracy",
-        (("linear", "linear probe"), ("knn", "kNN")),
+        (
+            ("linear", "linear probe"),
+            ("knn", "kNN"),
+            ("online_linear", "linear, trained along"),
+            ("online_mlp", "MLP, trained along"),
+        ),
+    ),
+    "scales": (
+        "Training information by scale",
+        "nats",
+        (
+            ("nats_1to5", "f1 of f5"),
+            ("nats_1to7", "f1 of f7"),
+            ("nats_5to5", "f5 of f5"),
+        ),
     ),
     "rank": ("Effective rank (RankMe)", "", (("rankme", "RankMe"),)),
     "geometry": (
@@ -54,10 +68,11 @@ def curve_figures(metrics: Metrics) -> dict[str, Figure]:
     result = {}
     for name, (_, unit, columns) in PANELS.items():
         looks = styles(column for column, _ in columns)
+        lines = evaluated(metrics) if name in HELD_OUT else metrics
         data = [
             trace
             for column, label in columns
-            if (trace := _curve(metrics, column, label, looks[column])) is not None
+            if (trace := _curve(lines, column, label, looks[column])) is not None
         ]
         if data and (name != "information" or data[0]["customdata"] == "nats"):
             share = ".0%" if name in ("probes", "wait") else ""
@@ -70,6 +85,20 @@ def curve_figures(metrics: Metrics) -> dict[str, Figure]:
             plan["margin"] = {"l": 52, "r": 14, "t": 14, "b": 44}
             result[name] = {"data": data, "layout": plan}
     return result
+
+
+HELD_OUT = ("information", "rank")
+"""Panels whose numbers on held-out images do not compare with those of the training batches."""
+
+
+def evaluated(metrics: Metrics) -> Metrics:
+    """The lines of epochs that were measured on held-out images; all if none was.
+
+    Example:
+        >>> evaluated([{"epoch": 1, "ceiling": 8.3}, {"epoch": 2, "ceiling": 5.5, "nats": 4.0}])
+        [{'epoch': 2, 'ceiling': 5.5, 'nats': 4.0}]
+    """
+    return [line for line in metrics if finite(line.get("nats")) is not None] or metrics
 
 
 def _time(metrics: Metrics) -> str:
