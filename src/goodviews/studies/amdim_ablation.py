@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from goodviews.studies.folder import (
 )
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import Learner
-from goodviews.studies.measure import Bench
+from goodviews.studies.measure import Bench, made_with
 from goodviews.studies.plan import fitting, spend
 from goodviews.studies.strips import draw_strips
 from goodviews.training import resolve_accelerator, resolve_precision
@@ -151,7 +151,7 @@ def amdim_ablation(
     make = partial(_method, encoder=learner.encoder, shape=shape)
     bench = Bench(loaded, limits, make, training, labelled=True, mlp=True, pairs=1024)
     jobs = plan(chosen, base, limits.seeds)
-    settings = _settings(bench, learner, data, labels)
+    settings = {"study": NAME, **made_with(bench, learner.settings(), data, labels)}
     with disk_guard(out):
         folder = open_study(Path(out), settings)
         for line in [*data_lines(loaded, folder), *_notes(jobs, loaded)]:
@@ -184,26 +184,6 @@ def _method(job: Job, encoder: str, shape: Shape) -> methods.ViewMethod:
     if key == "dim":
         return methods.dim(views, encoder, shape, seed=job.seed)
     return methods.amdim(views, encoder, shape, seed=job.seed, **VARIANTS[key].options)
-
-
-def _settings(bench: Bench, learner: Learner, data: object, labels: object) -> dict[str, Any]:
-    """What every row was made with; a study with others needs another folder."""
-    free = ("seeds", "encoder", "values", "families")
-    limits = {name: value for name, value in asdict(bench.budget).items() if name not in free}
-    found: dict[str, Any] = plain(
-        {
-            "study": NAME,
-            "data": str(data),
-            "labels": labels,
-            **learner.settings(),
-            "image_shape": bench.loaded.train.shape,
-            "n_train": len(bench.loaded.train),
-            "n_test": len(bench.loaded.test),
-            "precision": bench.settings.precision,
-            **limits,
-        }
-    )
-    return found
 
 
 def _notes(jobs: Sequence[Job], loaded: Loaded) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from goodviews import data as data_room
 from goodviews import report
@@ -21,13 +20,12 @@ from goodviews.studies.folder import (
     data_lines,
     environment,
     open_study,
-    plain,
     read_json,
     write_json,
 )
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import OBJECTIVES, Learner
-from goodviews.studies.measure import Bench
+from goodviews.studies.measure import Bench, made_with
 from goodviews.studies.plan import family_names, fitting, plan, spend
 from goodviews.studies.strips import draw_strips
 from goodviews.training import resolve_accelerator, resolve_precision
@@ -133,7 +131,7 @@ def choose(
     settings = learner.training(limits.steps, limits.batch_size, device, precision)
     bench = Bench(loaded, limits, lambda job: learner.method(job, shape), settings, labelled)
     jobs, notes = plan(loaded, names, limits, start, learner)
-    folder = open_study(Path(out), _settings(bench, learner, data, labels))
+    folder = open_study(Path(out), made_with(bench, learner.settings(), data, labels))
     write_json(folder / "data_report.json", loaded.report)
     for line in [*data_lines(loaded, folder), *(f"note: {note}" for note in notes)]:
         echo(line)
@@ -150,25 +148,6 @@ def choose(
     method = {"infonce": "simclr"}.get(objective, objective)
     _tell(study, f"goodviews train {method} --data {shlex.quote(str(data))}", echo)
     return study
-
-
-def _settings(bench: Bench, learner: Learner, data: object, labels: object) -> dict[str, Any]:
-    """What every row was made with; a study with others needs another folder."""
-    free = ("families", "seeds", "values", "encoder")
-    limits = {key: value for key, value in asdict(bench.budget).items() if key not in free}
-    found: dict[str, Any] = plain(
-        {
-            "data": str(data),
-            "labels": labels,
-            **learner.settings(),
-            "image_shape": bench.loaded.train.shape,
-            "n_train": len(bench.loaded.train),
-            "n_test": len(bench.loaded.test),
-            "precision": bench.settings.precision,
-            **limits,
-        }
-    )
-    return found
 
 
 def _concluded(

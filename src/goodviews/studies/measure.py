@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -20,6 +20,7 @@ from goodviews.interfaces import ImageSource, Row
 from goodviews.methods import ViewMethod
 from goodviews.studies.budgets import Budget
 from goodviews.studies.conclude import RAW, UNTRAINED
+from goodviews.studies.folder import plain
 from goodviews.studies.grid import Job
 from goodviews.training import TrainSettings, fit, resolve_accelerator
 from goodviews.views import Recipe
@@ -149,3 +150,29 @@ def _scale_nats(epoch: Mapping[str, Any]) -> dict[str, float]:
         for pair, value in pairs.items()
         if pair.replace("to", "").isdigit() and value is not None
     }
+
+
+def made_with(bench: Bench, own: Mapping[str, Any], data: object, labels: object) -> dict[str, Any]:
+    """What every row of a study was made with; a study with others needs another folder.
+
+    Args:
+        bench: what is the same for every candidate.
+        own: the study's own settings (objective, encoder, optimiser).
+        data: as the user named them.
+        labels: as the user named them.
+    """
+    free = ("families", "seeds", "values", "encoder")
+    limits = {key: value for key, value in asdict(bench.budget).items() if key not in free}
+    found: dict[str, Any] = plain(
+        {
+            "data": str(data),
+            "labels": labels,
+            **own,
+            "image_shape": bench.loaded.train.shape,
+            "n_train": len(bench.loaded.train),
+            "n_test": len(bench.loaded.test),
+            "precision": bench.settings.precision,
+            **limits,
+        }
+    )
+    return found
