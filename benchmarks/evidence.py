@@ -60,7 +60,7 @@ RUNS: dict[str, tuple[str, ...]] = {
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
 PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")
-"""Of a run, copied beside its page."""
+"""Of a run, copied beside its page: the last of a mixture, the others of any other."""
 COLUMNS = (
     ("I_NCE held out, nats", "nats", 1.0, 2),
     ("I_NCE train", "nats_train", 1.0, 2),
@@ -144,7 +144,8 @@ def run_text(name: str, commands: list[str], out: Path) -> str:
     for command, path in zip(commands[1:], found, strict=False):
         table = json.loads(path.read_text("utf-8"))
         lines += ["", f"`{command}`", "", table["verdict"], "", *probe_table(table)]
-    for file_name in PICTURES:
+    mixed = (out / PICTURES[-1]).exists()
+    for file_name in PICTURES[-1:] if mixed else PICTURES[:-1]:
         if (out / file_name).exists():
             shutil.copy(out / file_name, RESULTS / f"{name}-{file_name}")
             lines += ["", f"![{file_name}]({name}-{file_name})"]
