@@ -49,10 +49,13 @@ RUNS: dict[str, tuple[str, ...]] = {
         "evaluate {out} --data {data}/cifar10 --probe linear,mlp --max-images 10000 "
         "--baseline-seeds 1",
     ),
-    "cifar10-amdim-mixture": (
-        "train amdim --data {data}/cifar10 --mixture 3 --steps 900 --evaluate-every 0 "
-        "--baseline-seeds 1 --out {out}",
-    ),
+    **{
+        f"cifar10-mixture-{k}": (
+            f"train amdim --data {{data}}/cifar10 --mixture {k} --steps {steps} "
+            "--evaluate-every 0 --baseline-seeds 1 --out {out}",
+        )
+        for k, steps in ((2, 500), (3, 900), (4, 500))
+    },
     "amdim-ablation": (
         "study amdim-ablation --data {data}/cifar10 --max-images 16000 --steps 300 "
         "--batch-size 64 --seeds 3 --device cpu --out {out}",
@@ -137,7 +140,8 @@ def run_text(name: str, commands: list[str], out: Path) -> str:
     with (out / "metrics.csv").open(encoding="utf-8") as file:
         epochs = [line for line in csv.DictReader(file) if line["linear"]]  # held-out evaluation
     shown = [name for name in EPOCH if epochs and epochs[-1].get(name)]
-    lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
+    if epochs:
+        lines += ["", "| " + " | ".join(shown) + " |", "|" + "---:|" * len(shown)]
     for line in epochs:
         lines.append("| " + " | ".join(f"{float(line[k]):.4g}" for k in shown) + " |")
     found = sorted(out.glob("evaluate-*.json"), key=lambda path: path.stat().st_mtime)
