@@ -246,7 +246,7 @@ def _concluded(
 
 
 def _answer(rows: Sequence[Row], judged: Sequence[Mapping[str, Any]], bench: Bench) -> str:
-    """What was reached, and how many of the paper's orderings are seen."""
+    """What was reached, and how many of the orderings asked about are seen."""
     means = {entry["candidate"]: entry for entry in report.summarise(rows)}
     full, limits = means[FULL], bench.budget
     if full["linear"] is None:
@@ -266,7 +266,7 @@ def _answer(rows: Sequence[Row], judged: Sequence[Mapping[str, Any]], bench: Ben
         f"Full AMDIM after {limits.steps} steps of {limits.batch_size} images: linear probe "
         f"{100 * full['linear']:.1f} %, MLP {100 * full['mlp']:.1f} % ({full['n_seeds']} seeds; "
         f"{', '.join(reached)}; other held-out images would move each by about "
-        f"{100 * error:.1f} points). Of {len(judged)} orderings of the paper {count[SEEN]} are "
+        f"{100 * error:.1f} points). Of {len(judged)} orderings {count[SEEN]} are "
         f"seen, {count[REVERSED]} reversed, "
         f"{len(judged) - sum(count.values())} undecided at this scale."
     )
