@@ -283,6 +283,11 @@ class Row:
     rankme: float | None = None
     alignment: float | None = None
     uniformity: float | None = None
+    # experiments that follow a run
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """One entry an evaluation: "step" and what was measured there."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """Final values of what the fields above do not name."""
     # the run
     steps: int | None = None
     seconds: float | None = None
