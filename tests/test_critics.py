@@ -8,6 +8,7 @@ import torch
 from goodviews import bounds, critics
 from goodviews.bounds import BOUNDS
 from goodviews.critics import CRITICS
+from goodviews.layers import Stacked
 from goodviews.objectives import BoundObjective, NTXent
 
 DIM = 6
@@ -150,7 +151,7 @@ def test_tiles_change_nothing(name, tile):
 def test_a_large_concat_keeps_no_more_than_a_block(monkeypatch):
     """All pairs make 40 * 40 * 64 numbers a layer; a block is one row of them."""
     monkeypatch.setattr(critics, "BLOCK", 4096)
-    critic, sizes, kept = critics.Concat(3, 64), [], {}
+    critic, sizes, kept = critics.Concat(3, 64, depth=2), [], {}
     critic.rest[0].register_forward_hook(lambda *args: sizes.append(args[2].numel()))
 
     def keep(tensor):
@@ -167,6 +168,36 @@ def test_a_large_concat_keeps_no_more_than_a_block(monkeypatch):
     assert len(sizes) == 2 * blocks  # each block once more in the backward pass
     with torch.no_grad():
         torch.testing.assert_close(critic(z1, z2), scores)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 100])
+def test_one_hidden_layer_of_all_pairs_by_blocks(rows, monkeypatch):
+    """Scores and gradients equal those of the layers on all pairs at once."""
+    monkeypatch.setattr(critics, "_ROWS", rows)
+    critic = critics.Concat((4, 3), 11).double()
+    z1 = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    z2 = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    wanted = (z1, z2, *critic.parameters())
+    pairs = torch.cat([z1[:, None].expand(7, 5, 4), z2[None].expand(7, 5, 3)], 2)
+    plain = critic.rest(critic.first(pairs)).squeeze(-1)
+    blocks = critic(z1, z2)
+    torch.testing.assert_close(blocks, plain, rtol=0, atol=1e-14)
+    found, slow = (torch.autograd.grad(s.sin().sum(), wanted) for s in (blocks, plain))
+    for ours, theirs in zip(found, slow, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_stacked_concat_critics_are_those_alone():
+    alone = [critics.Concat(4, 11).double() for _ in range(3)]
+    stacked = Stacked(alone)
+    z1, z2 = torch.randn(2, 3, 6, 4, dtype=torch.float64)
+    scores = stacked(z1, z2)
+    scores.sin().sum().backward()
+    for e, critic in enumerate(alone):
+        torch.testing.assert_close(scores[e], critic(z1[e], z2[e]), rtol=0, atol=1e-14)
+        critic(z1[e], z2[e]).sin().sum().backward()
+        for ours, theirs in zip(stacked.weights, critic.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad[e], theirs.grad, rtol=1e-12, atol=1e-12)
 
 
 def test_soft_clip_limits_and_keeps_small_scores():

@@ -9,10 +9,12 @@ have widths of their own. The catalogue :data:`CRITICS` maps a name to a factory
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -167,6 +169,7 @@ class Concat(nn.Module):
         self.widths, self.tile = _widths(dim), tile
         self.first = nn.Linear(sum(self.widths), hidden)
         self.rest = nn.Sequential(nn.ReLU(), MLP([hidden] * depth + [1]))
+        self.depth = depth
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         """Scores (n, m) of z1 (n, d) and z2 (m, d)."""
@@ -174,10 +177,75 @@ class Concat(nn.Module):
             w1, w2 = self.first.weight.split(self.widths, dim=1)
             rows = functional.linear(_as(z1, self), w1, self.first.bias)
             columns = functional.linear(_as(z2, self), w2)
+            if self.depth == 1 and rows.device.type == "cpu":
+                last: nn.Linear = self.rest[1][0]  # type: ignore[index,assignment]
+                return _ReLUPairs.apply(rows, columns, last.weight[0]) + last.bias  # type: ignore[no-any-return]
             return _in_tiles(self._block, rows, columns, self.tile)
 
     def _block(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.rest(rows[:, None] + columns[None]).squeeze(-1)
+
+
+class _ReLUPairs(torch.autograd.Function):
+    """scores_ij = sum_k w_k max(0, r_ik + c_jk) of rows r (n, k), columns c (m, k), w (k,).
+
+    A few rows at a time, so that the n m k numbers in between stay in the processor's cache; they
+    are computed again in the backward pass. Seven times as fast as all at once at n = m = 128,
+    k = 200. Under vmap members are taken one after another.
+    """
+
+    @staticmethod
+    def forward(rows: Tensor, columns: Tensor, weight: Tensor) -> Tensor:
+        scores = rows.new_empty(*rows.shape[:-1], columns.shape[-2])
+        for one, r, c, w in _members(scores, rows, columns, weight):
+            for part, hidden in zip(one.split(_ROWS), _hidden(r, c), strict=True):
+                torch.matmul(hidden, w, out=part)
+        return scores
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, ...]:
+        inputs = ctx.saved_tensors
+        found = tuple(torch.zeros_like(x) for x in inputs)
+        for s, r, c, w, dr, dc, dw in _members(slope.contiguous(), *inputs, *found):
+            pieces = zip(s.split(_ROWS), dr.split(_ROWS), _hidden(r, c), strict=True)
+            for part, d_rows, hidden in pieces:
+                dw += hidden.flatten(0, 1).T @ part.flatten()
+                on = hidden.sign_()  # 1 where the unit is on, else 0
+                d_rows.copy_(torch.bmm(part[:, None], on)[:, 0] * w)
+                dc += torch.einsum("ij,ijk->jk", part, on)
+            dc *= w
+        return found
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        size = info.batch_size
+        batched = [
+            x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(inputs, in_dims, strict=True)
+        ]
+        return _ReLUPairs.apply(*batched), 0  # type: ignore[no-any-return]
+
+
+_ROWS = 16
+"""Rows whose hidden units are held at once."""
+
+
+def _members(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The members of tensors with a leading dimension, or the one there is without."""
+    if tensors[1].ndim == 2:
+        return iter([tensors])
+    return zip(*tensors, strict=True)
+
+
+def _hidden(rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
+    """Hidden units (16, m, k) of each block of rows."""
+    for block in rows.split(_ROWS):
+        yield (block[:, None] + columns).relu_()
 
 
 class ConditionalGaussian(nn.Module):
