@@ -2,9 +2,11 @@
 
 from goodviews.encoders.amdim import AMDIMEncoder
 from goodviews.encoders.catalogue import ENCODERS, AMDIMSize, build
+from goodviews.encoders.invertible import Coupling, RealNVP
 from goodviews.encoders.mixture import MixtureHeads
 from goodviews.encoders.multiscale import MultiscaleTimm
 from goodviews.encoders.receptive import LocalAudit, audit_table, receptive_field_audit
+from goodviews.encoders.tschannen import HalvesMLP, LayerNormConvNet, SkipMLP
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 
 __all__ = [
@@ -12,10 +14,15 @@ __all__ = [
     "AMDIMEncoder",
     "AMDIMSize",
     "ConvNet",
+    "Coupling",
+    "HalvesMLP",
+    "LayerNormConvNet",
     "LocalAudit",
     "MLPEncoder",
     "MixtureHeads",
     "MultiscaleTimm",
+    "RealNVP",
+    "SkipMLP",
     "SmallResNet",
     "Timm",
     "audit_table",

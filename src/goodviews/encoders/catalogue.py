@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from goodviews.encoders.amdim import INPUT_SIZES, AMDIMEncoder
+from goodviews.encoders.invertible import RealNVP
 from goodviews.encoders.multiscale import MultiscaleTimm
+from goodviews.encoders.tschannen import HalvesMLP, LayerNormConvNet, SkipMLP
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 from goodviews.interfaces import UserError, check_name
 
@@ -48,12 +50,22 @@ class AMDIMSize:
         return AMDIMEncoder(self.ndf, self.n_rkhs, self.n_depth, height, in_channels)
 
 
+def _real_nvp(channels: int, size: tuple[int, int], affine: bool = False) -> RealNVP:
+    """Permutations come from torch's global generator, so every encoder has its own."""
+    return RealNVP(channels * size[0] * size[1], affine=affine, seed=None)
+
+
 ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
     "convnet": lambda channels, size: ConvNet(channels),
     "convnet-half": lambda channels, size: ConvNet(channels, width=16),
     "resnet-small": lambda channels, size: SmallResNet(channels),
     "mlp": MLPEncoder,
     "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
+    "tschannen-mlp": HalvesMLP,
+    "tschannen-convnet": lambda channels, size: LayerNormConvNet(channels),
+    "skip-mlp": SkipMLP,
+    "realnvp": _real_nvp,
+    "realnvp-affine": lambda channels, size: _real_nvp(channels, size, affine=True),
     "amdim-tiny": AMDIMSize(32, 256, 3),
     "amdim-cifar-small": AMDIMSize(128, 1024, 10),
     "amdim-cifar-large": AMDIMSize(256, 2048, 10),
