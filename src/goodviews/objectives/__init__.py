@@ -2,6 +2,7 @@
 
 from goodviews.objectives.contrastive import BoundObjective, InfoNCE, NTXent
 from goodviews.objectives.local import LocalBound
+from goodviews.objectives.metric import distances, kpair_loss, mined, triplet_loss
 from goodviews.objectives.mixture import MixtureNCE
 from goodviews.objectives.multiscale import MultiscaleLoss, MultiscaleNCE
 from goodviews.objectives.streaming import NCE, infonce_loss, multiscale_nce, ntxent_loss
@@ -18,7 +19,11 @@ __all__ = [
     "MultiscaleLoss",
     "MultiscaleNCE",
     "NTXent",
+    "distances",
     "infonce_loss",
+    "kpair_loss",
+    "mined",
     "multiscale_nce",
     "ntxent_loss",
+    "triplet_loss",
 ]
