@@ -1,12 +1,14 @@
 """Reads rows, writes tables, figures and self-contained pages; imports no torch.
 
 - :func:`summarise` and :func:`format_table`: rows -> one entry a candidate -> a terminal table;
-- :func:`study_page`, :func:`ablation_page`, :func:`run_page`: a folder -> ``report.html`` in it.
+- :func:`study_page`, :func:`ablation_page`, :func:`experiment_page`, :func:`run_page`: a folder
+  -> ``report.html`` in it.
 """
 
 from __future__ import annotations
 
 from goodviews.report.ablation import ablation_page, ablation_table, claim_line
+from goodviews.report.experiment import experiment_page, experiment_table, shown_line
 from goodviews.report.figures import accuracy_information_figure
 from goodviews.report.palette import THEMES, with_theme
 from goodviews.report.run import run_page
@@ -19,9 +21,12 @@ __all__ = [
     "ablation_table",
     "accuracy_information_figure",
     "claim_line",
+    "experiment_page",
+    "experiment_table",
     "format_table",
     "render_study",
     "run_page",
+    "shown_line",
     "strip_path",
     "study_page",
     "summarise",
