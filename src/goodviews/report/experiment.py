@@ -28,6 +28,8 @@ from goodviews.report.tables import finite, number, spread
 
 VERDICTS = {"shown": "sweet", "not shown": "missing"}
 """Verdict -> its chip's class; any other is undecided."""
+POINTS = ("%", "points")
+"""Units of a claim whose value is a difference of fractions."""
 STROKES = {"solid": "", "dash": "6 3", "dot": "2 2.5"}
 """Dash of an arm -> that of its line in the legend."""
 _ASCII = str.maketrans(
@@ -50,11 +52,11 @@ def difference(value: object, unit: str) -> str:
     """A difference with its sign, as a claim shows it: points for fractions, else its unit.
 
     Example:
-        >>> difference(-0.0123, "%"), difference(0.5, "nats"), difference(None, "%")
+        >>> difference(-0.0123, "points"), difference(0.5, "nats"), difference(None, "%")
         ('-1.2', '+0.50', '')
     """
     known = finite(value)
-    if known is None or unit == "%":
+    if known is None or unit in POINTS:
         return signed(known)
     return f"{known:+.2f}" if abs(known) >= 0.005 or known == 0 else f"{known:+.2g}"
 
@@ -63,14 +65,14 @@ def claim_numbers(claim: Mapping[str, Any]) -> str:
     """What stands behind a claim's verdict: the difference here, what was asked, the paper's.
 
     Example:
-        >>> claim_numbers({"value": 0.042, "half": 0.006, "margin": 0.03, "unit": "%",
+        >>> claim_numbers({"value": 0.042, "half": 0.006, "margin": 0.03, "unit": "points",
         ...                "paper": "about +5"})
         '+4.2 ± 0.6 points; asked: at least 3.0; paper: about +5'
     """
     unit = str(claim.get("unit") or "")
     half = difference(claim.get("half"), unit).lstrip("+")
     here = spread(difference(claim.get("value"), unit), half, f" {PLUS_MINUS} ")
-    parts = [f"{here} {'points' if unit == '%' else unit}".strip()] if here else []
+    parts = [f"{here} {'points' if unit in POINTS else unit}".strip()] if here else []
     if finite(claim.get("margin")):
         parts.append(f"asked: at least {difference(claim['margin'], unit).lstrip('+')}")
     if claim.get("paper") not in (None, ""):
@@ -102,7 +104,8 @@ def columns(study: Study) -> list[str]:
     """
     found = ["arm"]
     for column in study.get("columns") or []:
-        found.append(f"{column['words']} {column.get('unit') or ''}".strip())
+        words, unit = str(column["words"]), str(column.get("unit") or "")
+        found.append(words if unit in words else f"{words} {unit}")
         found += ["paper"] if column["key"] in _published(study) else []
     return [*found, "seeds", "s a run"]
 
@@ -202,7 +205,9 @@ def experiment_markdown(study: Study, rows: Sequence[Row]) -> str:
     cells.insert(1, ["---", *["---:"] * (len(cells[0]) - 1)])
     claims = [f"- {shown_line(claim)}" for claim in study.get("claims") or []]
     table = [f"| {' | '.join(line)} |" for line in cells]
-    told = [f"- failed: {name}: {error}" for name, error in failures(rows).items()]
+    told = [
+        f"- failed: {name}: {' '.join(error.split())}" for name, error in failures(rows).items()
+    ]
     facts = [f"- {name}: {words}" for name, words, _ in how_measured(study, rows)]
     what = [f"- **{a['name']}**: {a['words']}." for a in study.get("arms") or [] if a.get("words")]
     notes = [f"- {line}" for line in study.get("notes") or []]

@@ -178,20 +178,23 @@ def _ends(points: Iterable[Point], lines: Sequence[float]) -> tuple[float, float
 def looks_of(arms: Iterable[Arm]) -> dict[str, Look]:
     """One look an arm; arms of a ``group`` share colour and symbol and differ in their ``dash``.
 
+    A ``dash`` is kept unless an earlier arm of that colour has it; there are 21 looks.
+
     Example:
         >>> looks_of([{"name": "a, NCE", "group": "a"}, {"name": "a, NWJ", "group": "a"}])["a, NWJ"]
         Look(color='var(--family-0)', symbol='circle', dash='dash')
     """
     arms = list(arms)
-    groups = [str(arm.get("group") or arm["name"]) for arm in arms]
-    base, taken = styles(groups), dict[str, set[str]]()
+    base = styles(str(arm.get("group") or arm["name"]) for arm in arms)
+    taken: dict[str, set[str]] = {}
     result = {}
-    for arm, group in zip(arms, groups, strict=True):
-        style, used = base[group], taken.setdefault(group, set())
-        free = [dash for dash in (style.dash, *DASHES) if dash not in used] or [style.dash]
-        dash = arm.get("dash") if arm.get("dash") in DASHES else free[0]
-        used.add(str(dash))
-        result[arm["name"]] = Look(style.color, style.symbol, str(dash))
+    for arm in arms:
+        style = base[str(arm.get("group") or arm["name"])]
+        used = taken.setdefault(style.color, set())
+        wanted = [dash for dash in (arm.get("dash"), style.dash, *DASHES) if dash in DASHES]
+        dash = next((dash for dash in wanted if dash not in used), wanted[0])
+        used.add(dash)
+        result[arm["name"]] = Look(style.color, style.symbol, dash)
     return result
 
 
