@@ -178,8 +178,8 @@ class Concat(nn.Module):
             rows = functional.linear(_as(z1, self), w1, self.first.bias)
             columns = functional.linear(_as(z2, self), w2)
             if self.depth == 1 and rows.device.type == "cpu":
-                last: nn.Linear = self.rest[1][0]  # type: ignore[index,assignment]
-                return _ReLUPairs.apply(rows, columns, last.weight[0]) + last.bias  # type: ignore[no-any-return]
+                last: nn.Linear = self.rest[1][0]  # type: ignore[index]
+                return _ReLUPairs.apply(rows, columns, last.weight[0]) + last.bias
             return _in_tiles(self._block, rows, columns, self.tile)
 
     def _block(self, rows: Tensor, columns: Tensor) -> Tensor:
@@ -228,7 +228,7 @@ class _ReLUPairs(torch.autograd.Function):
             x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
             for x, dim in zip(inputs, in_dims, strict=True)
         ]
-        return _ReLUPairs.apply(*batched), 0  # type: ignore[no-any-return]
+        return _ReLUPairs.apply(*batched), 0
 
 
 _ROWS = 16

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
 
 class MLP(nn.Sequential):
@@ -39,6 +42,75 @@ class MLP(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, dims[0]) to (n, dims[-1])."""
         return super().forward(x)
+
+
+class Stacked(nn.Module):
+    r"""Creates E modules of one design with weights of their own, run as one batched network.
+
+    ``forward(x)[e] = module_e(x[e])``: tensors in and out have a leading dimension E. Adam and
+    other element-wise optimisers of its (stacked) parameters train every module as if it were
+    alone, when the loss is the sum over modules. Convolutions are run one module after another,
+    which is faster than the grouped convolution that batching them makes.
+
+    Arguments:
+        modules: E modules that differ in weights and buffers only. Batch norm's running statistics
+            are read, not updated.
+
+    Example:
+        >>> import torch
+        >>> alone = [nn.Linear(3, 2) for _ in range(4)]
+        >>> stacked, x = Stacked(alone), torch.randn(4, 5, 3)
+        >>> stacked(x).shape, torch.allclose(stacked(x)[1], alone[1](x[1]), atol=1e-6)
+        (torch.Size([4, 5, 2]), True)
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.count = len(modules)
+        weights, buffers = stack_module_state(list(modules))
+        self._names = (list(weights), list(buffers))
+        self.weights = nn.ParameterList(nn.Parameter(w.detach()) for w in weights.values())
+        for i, buffer in enumerate(buffers.values()):
+            self.register_buffer(f"buffer{i}", buffer)
+        self._design = [copy.deepcopy(modules[0]).to("meta")]  # in a list: not a submodule
+        convolves = any(isinstance(part, nn.Conv2d) for part in modules[0].modules())
+        self._in_turn = convolves or self.count == 1
+
+    def _state(self) -> dict[str, Tensor]:
+        """Name -> stacked weight or buffer."""
+        names, buffers = self._names
+        own: dict[str, Tensor] = dict(zip(names, self.weights, strict=True))
+        return own | {name: getattr(self, f"buffer{i}") for i, name in enumerate(buffers)}
+
+    def _of(self, e: int) -> dict[str, Tensor]:
+        """Name -> weight or buffer of module ``e``."""
+        return {name: tensor[e] for name, tensor in self._state().items()}
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Each module's output on its own inputs: (E, ...) of inputs (E, ...)."""
+        design = self._design[0].train(self.training)
+        if self._in_turn:
+            own = zip(map(self._of, range(self.count)), zip(*inputs, strict=True), strict=True)
+            return torch.stack([functional_call(design, state, x) for state, x in own])
+
+        def one(state: dict[str, Tensor], *x: Tensor) -> Tensor:
+            return functional_call(design, state, x)
+
+        return vmap(one, randomness="different")(self._state(), *inputs)
+
+    def member(self, e: int) -> nn.Module:
+        """A copy of module ``e`` on its own, with its weights as they are now."""
+        module = copy.deepcopy(self._design[0]).to_empty(device=next(self._tensors()).device)
+        own = dict(module.named_parameters()) | dict(module.named_buffers())
+        with torch.no_grad():
+            for name, tensor in self._of(e).items():
+                own[name].copy_(tensor)
+        return module.train(self.training)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self.parameters()
+        yield from self.buffers()
+        yield torch.empty(0)
 
 
 @contextmanager

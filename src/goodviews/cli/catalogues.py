@@ -132,7 +132,7 @@ def _ceiling(of: Callable[[int], float]) -> str:
 def _studies() -> dict[str, str]:
     from goodviews.studies.catalogue import STUDIES
 
-    return {name: _first_line(study) for name, study in STUDIES.items()}
+    return {n: getattr(s, "summary", "") or _first_line(s) for n, s in STUDIES.items()}
 
 
 def _estimators() -> dict[str, str]:

@@ -100,24 +100,48 @@ STUDY = Verb(
             "image_size",
             int | None,
             None,
-            "32, 64 or 128, decides the recipe of views; none: 32",
+            "side the images are brought to; none: as they are (amdim-ablation: 32)",
             "PIXELS",
             "data",
+        ),
+        training_option(
+            "scale",
+            Literal["quick", "paper"] | None,
+            None,
+            "not amdim-ablation: quick, minutes; paper, the paper's budget; none: quick",
+            "NAME",
         ),
         Option(
             "variants",
             list[str] | None,
             None,
-            "some of full, no-multiscale, no-stabilise, no-jitter, no-greyscale, no-crop, "
-            "stronger, mixture-2, mixture-4, dim; full is always run; none: all",
+            "some of the study's arms, for example no-jitter,dim of amdim-ablation; none: all",
             "NAMES",
             "training",
         ),
-        encoder_option("study"),
-        training_option("steps", int, 300, "optimiser steps a run", "STEPS", 0),
-        training_option("batch_size", int, 64, "images a step", "IMAGES", 1),
-        training_option("seeds", int, 3, "runs a variant", "RUNS", 0),
-        training_option("lr", float | None, None, "learning rate; none: 1e-3", "RATE", 0),
+        Option(
+            "encoder",
+            str | None,
+            None,
+            "amdim-ablation: a multiscale one; none: amdim-tiny",
+            "NAME",
+            "encoder",
+        ),
+        training_option(
+            "steps", int | None, None, "optimiser steps a run; none: the study's", "STEPS", 0
+        ),
+        training_option(
+            "batch_size", int | None, None, "images a step; none: the study's", "IMAGES", 1
+        ),
+        training_option("seeds", int | None, None, "runs a variant; none: the study's", "RUNS", 0),
+        training_option("lr", float | None, None, "learning rate; none: the study's", "RATE", 0),
+        training_option(
+            "noise",
+            Literal["shared", "independent", "none"] | None,
+            None,
+            "conditioning: the pixels' noise, one tensor for both halves, each its own, or none",
+            "NAME",
+        ),
         *DEVICE,
         Option(
             "out",
@@ -129,14 +153,15 @@ STUDY = Verb(
         ),
     ),
     (
+        ("study critics --data mnist --download", "is a tighter bound better? in minutes"),
+        ("study invertible --scale paper --seeds 3", "the paper's budget"),
         (
             "study amdim-ablation --data cifar10 --data-root DATA/ --max-images 20000",
             "what AMDIM's parts are worth",
         ),
-        ("study amdim-ablation --data photos/ --variants no-jitter,dim --seeds 5", "two of them"),
     ),
     positional=("name", "data"),
-    required=("name", "data"),
+    required=("name",),
 )
 
 EVALUATE = Verb(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from goodviews.interfaces import check_name
-from goodviews.studies.amdim_ablation import Ablation, amdim_ablation
+from goodviews.interfaces import UserError, check_name
+from goodviews.studies.amdim_ablation import amdim_ablation
+from goodviews.studies.doubts import EXPERIMENTS
 
-STUDIES: dict[str, Callable[..., Ablation]] = {"amdim-ablation": amdim_ablation}
+STUDIES: dict[str, Callable[..., Any]] = {"amdim-ablation": amdim_ablation, **EXPERIMENTS}
 """Name -> function of the data and options."""
 
 
-def study(name: str, data: str, **options: Any) -> Ablation:
+def study(name: str, data: str | None = None, **options: Any) -> Any:
     """Run a named study; run it again to go on where it was.
 
     Args:
         name: a key of :data:`STUDIES`.
-        data: what it is made on, see :func:`goodviews.data.load`.
-        options: of that study, for example :func:`goodviews.studies.amdim_ablation.amdim_ablation`.
+        data: what it is made on, see :func:`goodviews.data.load`; None: the study's own.
+        options: of that study, for example of
+            :func:`goodviews.studies.amdim_ablation.amdim_ablation` or
+            :class:`goodviews.studies.doubts.experiment.Experiment`; those that are None are its
+            own.
 
     Returns:
         What the study returns.
@@ -32,4 +37,12 @@ def study(name: str, data: str, **options: Any) -> Ablation:
         goodviews.interfaces.UserError: study: unknown 'ablation'. Did you mean 'amdim-ablation'?
     """
     check_name("study", name, STUDIES)
-    return STUDIES[name](data, **options)
+    known = inspect.signature(STUDIES[name]).parameters
+    given = {key: value for key, value in {"data": data, **options}.items() if value is not None}
+    for key in given:
+        if key not in known:
+            flag = key.replace("_", "-")
+            raise UserError(f"--{flag}: {name} has no such option. See `goodviews study --help`.")
+    if "data" not in given and known["data"].default is inspect.Parameter.empty:
+        raise UserError(f"DATA is missing. {name} needs images, for example --data cifar10.")
+    return STUDIES[name](**given)

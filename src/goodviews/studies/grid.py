@@ -66,43 +66,98 @@ def run_grid(
     Returns:
         The rows of ``jobs``, in their order.
     """
+    return _run([[job] for job in jobs], lambda group: [measure(group[0])], path, settings, echo)
+
+
+def run_groups(
+    jobs: Sequence[Job],
+    measure: Callable[[Sequence[Job]], list[Row]],
+    path: Path,
+    settings: dict[str, Any],
+    echo: Callable[[str], None] = print,
+) -> list[Row]:
+    """:func:`run_grid` where all seeds of a candidate are measured together.
+
+    Args:
+        jobs: in the order of their candidates.
+        measure: jobs of one candidate, those not made yet -> their rows.
+        path: of rows.jsonl; its folder exists.
+        settings: what every row was made with; kept in each.
+        echo: gets one line a job.
+
+    Returns:
+        The rows of ``jobs``, candidate by candidate.
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.candidate, []).append(job)
+    return _run(list(groups.values()), measure, path, settings, echo)
+
+
+def _run(
+    groups: list[list[Job]],
+    measure: Callable[[Sequence[Job]], list[Row]],
+    path: Path,
+    settings: dict[str, Any],
+    echo: Callable[[str], None],
+) -> list[Row]:
+    jobs = [job for group in groups for job in group]
+    rows = _made_before(jobs, path, settings)
+    if rows:
+        echo(f"resuming: {len(rows)} of {len(jobs)} runs are already in {path}")
+    _write_rows(path, list(rows.values()))
+    left = [[j for j in group if (j.candidate, j.seed) not in rows] for group in groups]
+    todo = [group for group in left if group]
+    began, done, total = time.perf_counter(), 0, sum(map(len, todo))
+    for group in todo:
+        made = _made(group, measure)
+        for job, row in zip(group, made, strict=True):
+            row.settings = settings
+            rows[job.candidate, job.seed] = row
+        _write_rows(path, list(rows.values()))
+        done += len(group)
+        remaining = _remaining((time.perf_counter() - began) / done * (total - done))
+        for row in made:
+            end = remaining if row is made[-1] else ""
+            echo(f"[{len(jobs) - total + done}/{len(jobs)}] {_line(row)}{end}")
+    return [rows[job.candidate, job.seed] for job in jobs]
+
+
+def _made_before(
+    jobs: Sequence[Job], path: Path, settings: dict[str, Any]
+) -> dict[tuple[str, int], Row]:
+    """The rows of ``path`` that count as made."""
     wanted = {(job.candidate, job.seed): job for job in jobs}
     rows: dict[tuple[str, int], Row] = {}
     for row in read_rows(path) if path.exists() else []:
         job = wanted.get((row.candidate, row.seed))
         if job and row.status == "done" and row.settings == settings and row.recipe == job.recipe:
             rows[row.candidate, row.seed] = row
-    if rows:
-        echo(f"resuming: {len(rows)} of {len(jobs)} runs are already in {path}")
-    _write_rows(path, list(rows.values()))
-    todo = [job for job in jobs if (job.candidate, job.seed) not in rows]
-    began = time.perf_counter()
-    for done, job in enumerate(todo, start=1):
-        row = _made(job, measure)
-        row.settings = settings
-        rows[job.candidate, job.seed] = row
-        _write_rows(path, list(rows.values()))
-        left = (time.perf_counter() - began) / done * (len(todo) - done)
-        echo(f"[{len(rows)}/{len(jobs)}] {_line(row)}{_remaining(left)}")
-    return [rows[job.candidate, job.seed] for job in jobs]
+    return rows
 
 
-def _made(job: Job, measure: Callable[[Job], Row]) -> Row:
+def _made(group: Sequence[Job], measure: Callable[[Sequence[Job]], list[Row]]) -> list[Row]:
+    """The rows of a group; failures are rows too. Seconds are the group's, shared out."""
     began = time.perf_counter()
     try:
-        row = measure(job)
+        rows = measure(group)
     except Exception as error:
-        row = job.row()
-        row.status, row.error = "failed", f"{type(error).__name__}: {error}".splitlines()[0][:500]
-    row.seconds = time.perf_counter() - began
-    return row
+        rows = [job.row() for job in group]
+        for row in rows:
+            row.status = "failed"
+            row.error = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    for row in rows:
+        row.seconds = (time.perf_counter() - began) / len(rows)
+    return rows
 
 
 def _line(row: Row) -> str:
     if row.status == "failed":
         return f"{row.candidate} seed {row.seed}: failed: {row.error}"
     parts = [f"{row.candidate} seed {row.seed}:"]
-    if row.nats is not None and row.ceiling is not None:
+    if row.curve and row.nats is not None:
+        parts.append(f"bound {row.nats:.2f} nats")
+    elif row.nats is not None and row.ceiling is not None:
         parts.append(f"I_NCE {row.nats:.2f} of {row.ceiling:.2f} nats")
     if row.linear is not None:
         parts.append(f"linear {100 * row.linear:.1f} %")

@@ -1,0 +1,100 @@
+"""What a paper says must be seen, and whether it is seen here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goodviews.interfaces import Row
+from goodviews.studies.ablation import Comparison, Difference
+
+SHOWN, NOT_SHOWN, UNDECIDED = "shown", "not shown", "undecided"
+
+RULE = (
+    "The number after each \N{PLUS-MINUS SIGN} of a claim is t * s * sqrt(1/n1 + 1/n2): s is the "
+    "spread over seeds pooled over all arms, n the numbers of seeds (1 for raw pixels and for "
+    "constants, which have no spread of their own), t the two-sided 95 % point of Student's t, "
+    "corrected for the number of claims about that measure (Bonferroni). A claim is shown if the "
+    "difference exceeds what was asked for by more than that, not shown if it falls short of it by "
+    "more than that, and undecided otherwise and where there is one seed."
+)
+"""How claims are decided, as printed on every page."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number a run: a measure of an arm's rows at the end of training or at its start."""
+
+    arm: str
+    at: str = "end"
+    """"end" or "start"."""
+    constant: float | None = None
+    """This number instead."""
+
+    def values(self, rows: Iterable[Row], measure: str) -> list[float]:
+        """One value a seed of the runs that ended well and have it."""
+        if self.constant is not None:
+            return [self.constant]
+        mine = [r for r in rows if r.candidate == self.arm and r.status == "done"]
+        found = [value_of(row, measure, self.at) for row in mine]
+        return [value for value in found if value is not None]
+
+
+def value_of(row: Row, measure: str, at: str = "end") -> float | None:
+    """A measure of a row: its field, else one of ``measures``, else of its curve's ends.
+
+    Example:
+        >>> row = Row("candidate", "a", 0, curve=[{"step": 0, "nats": 1.0}], nats=2.0)
+        >>> value_of(row, "nats"), value_of(row, "nats", "start"), value_of(row, "x")
+        (2.0, 1.0, None)
+    """
+    if at == "start":
+        return row.curve[0].get(measure) if row.curve else None
+    own = getattr(row, measure, None)
+    return own if own is not None else row.measures.get(measure)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``better`` exceeds ``worse`` in ``measure`` by more than ``margin``."""
+
+    words: str
+    better: Reading
+    worse: Reading
+    measure: str = "accuracy"
+    margin: float = 0.0
+    unit: str = "points"
+    """"points" (a fraction shown times 100) or "nats"."""
+    paper: str = ""
+    """What the paper reports."""
+
+
+def judge(rows: Sequence[Row], claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    """Each claim with its difference and verdict, by :data:`RULE`; none that was not measured."""
+    found = []
+    for measure in dict.fromkeys(claim.measure for claim in claims):
+        asked = [claim for claim in claims if claim.measure == measure]
+        readings = [reading for claim in asked for reading in (claim.better, claim.worse)]
+        values = {str(reading): reading.values(rows, measure) for reading in readings}
+        pairs = [(str(claim.better), str(claim.worse)) for claim in asked]
+        compare = Comparison(values, pairs)
+        for claim, pair in zip(asked, pairs, strict=True):
+            difference = compare(*pair)
+            if difference is not None:
+                found.append(_judged(claim, difference))
+    return found
+
+
+def _judged(claim: Claim, difference: Difference) -> dict[str, Any]:
+    beyond = difference.value - claim.margin
+    decided = abs(beyond) > difference.half
+    return {
+        "words": claim.words,
+        "value": difference.value,
+        "half": difference.half,
+        "margin": claim.margin,
+        "unit": claim.unit,
+        "verdict": (SHOWN if beyond > 0 else NOT_SHOWN) if decided else UNDECIDED,
+        "paper": claim.paper,
+    }
