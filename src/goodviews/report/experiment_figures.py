@@ -58,7 +58,8 @@ def _told(value: float | None, unit: str) -> str:
 
 
 def _titled(key: str, unit: str, study: Study) -> str:
-    return text(words_of(key, study)) + (f", {text(unit)}" if unit else "")
+    words = words_of(key, study)
+    return text(words if unit in words else f"{words}, {unit}")
 
 
 def panels(rows: Sequence[Row], study: Study) -> list[Panel]:
