@@ -233,7 +233,7 @@ class Experiment:
                 "data": str(data),
                 "labels": labels,
                 "scale": scale,
-                "image_shape": loaded.train.shape,
+                "image_shape": list(bench.halves.train.shape[1:]),
                 "n_train": len(loaded.train),
                 "n_test": len(loaded.test),
                 "precision": "bf16" if bench.bf16 else "32",

@@ -30,12 +30,14 @@ class HalfImages:
 
     @classmethod
     def of(cls, loaded: Loaded, device: torch.device | str = "cpu") -> HalfImages:
-        """Of loaded images, all of them in memory.
+        """Of loaded images, all of them in memory; grey ones keep one channel.
 
         Raises:
             UserError: without labels.
         """
         (train, train_y), (test, test_y) = map(_all, (loaded.train, loaded.test))
+        if all(bool((x == x[:, :1]).all()) for x in (train, test)):
+            train, test = train[:, :1], test[:, :1]  # grey images are loaded as colour
         return cls(train.to(device), train_y, test.to(device), test_y)
 
     @property
