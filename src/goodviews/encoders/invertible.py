@@ -134,8 +134,10 @@ class RealNVP(nn.Module):
     Affine couplings start at a scale of log 2 = 0.693: of 30 about 15 change a given coordinate,
     which shrinks to about 0.693^15 = 0.0041 of what it was; their log-determinant is exact.
 
-    The inverse is exact up to rounding. Under bfloat16 autocast rounding can tip an input of a
-    conditioner into the next bfloat16 number, so trained weights are best inverted in float32.
+    The inverse is exact up to rounding, which the map magnifies: the error of x is about the
+    rounding unit times the condition number of the Jacobian (at 1000 about 1e-4 in float32, 1e-13
+    in float64). Under bfloat16 autocast a rounding error can tip an input of a conditioner into the
+    next bfloat16 number, so invert trained weights in float32 or better, both ways.
 
     Arguments:
         dim: d, the number of values of one view.
@@ -153,8 +155,7 @@ class RealNVP(nn.Module):
         >>> summary = encoder(view).summary
         >>> torch.allclose(encoder.inverse(summary), view.flatten(1))
         True
-        >>> with torch.device("meta"):  # 28 x 14 pixels: half a digit
-        ...     sum(p.numel() for p in RealNVP(392).parameters())
+        >>> sum(p.numel() for p in RealNVP(14 * 28).parameters())  # half a digit
         13922040
     """
 
