@@ -6,6 +6,7 @@
 
 from collections.abc import Callable
 
+from goodviews.data.worlds.batches import DependentBatches, dependent_gaussian
 from goodviews.data.worlds.channels import (
     additive_uniform,
     binary_symmetric,
@@ -30,6 +31,7 @@ from goodviews.data.worlds.world import World, monte_carlo, warped
 __all__ = [
     "MARGINS",
     "WORLDS",
+    "DependentBatches",
     "World",
     "additive_uniform",
     "autoregression",
@@ -38,6 +40,7 @@ __all__ = [
     "cross",
     "cubic",
     "dense",
+    "dependent_gaussian",
     "erasure",
     "factor_images",
     "from_covariance",
