@@ -44,13 +44,18 @@ class MLP(nn.Sequential):
         return super().forward(x)
 
 
+LARGE = 2_000_000
+"""Weights of a module that keeps the processor busy alone."""
+
+
 class Stacked(nn.Module):
     r"""Creates E modules of one design with weights of their own, run as one batched network.
 
     ``forward(x)[e] = module_e(x[e])``: tensors in and out have a leading dimension E. Adam and
     other element-wise optimisers of its (stacked) parameters train every module as if it were
-    alone, when the loss is the sum over modules. Convolutions are run one module after another,
-    which is faster than the grouped convolution that batching them makes.
+    alone, when the loss is the sum over modules. Convolutions, and modules of more than
+    :data:`LARGE` weights, are run one after another: batching gains nothing there, and a grouped
+    convolution loses.
 
     Arguments:
         modules: E modules that differ in weights and buffers only. Batch norm's running statistics
@@ -74,7 +79,8 @@ class Stacked(nn.Module):
             self.register_buffer(f"buffer{i}", buffer)
         self._design = [copy.deepcopy(modules[0]).to("meta")]  # in a list: not a submodule
         convolves = any(isinstance(part, nn.Conv2d) for part in modules[0].modules())
-        self._in_turn = convolves or self.count == 1
+        size = sum(weight.numel() for weight in modules[0].parameters())
+        self._in_turn = convolves or size > LARGE or self.count == 1
 
     def _state(self) -> dict[str, Tensor]:
         """Name -> stacked weight or buffer."""
@@ -82,15 +88,13 @@ class Stacked(nn.Module):
         own: dict[str, Tensor] = dict(zip(names, self.weights, strict=True))
         return own | {name: getattr(self, f"buffer{i}") for i, name in enumerate(buffers)}
 
-    def _of(self, e: int) -> dict[str, Tensor]:
-        """Name -> weight or buffer of module ``e``."""
-        return {name: tensor[e] for name, tensor in self._state().items()}
-
     def forward(self, *inputs: Tensor) -> Tensor:
         """Each module's output on its own inputs: (E, ...) of inputs (E, ...)."""
         design = self._design[0].train(self.training)
         if self._in_turn:
-            own = zip(map(self._of, range(self.count)), zip(*inputs, strict=True), strict=True)
+            apart = {name: tensor.unbind(0) for name, tensor in self._state().items()}
+            states = [{name: part[e] for name, part in apart.items()} for e in range(self.count)]
+            own = zip(states, zip(*inputs, strict=True), strict=True)
             return torch.stack([functional_call(design, state, x) for state, x in own])
 
         def one(state: dict[str, Tensor], *x: Tensor) -> Tensor:
@@ -103,8 +107,8 @@ class Stacked(nn.Module):
         module = copy.deepcopy(self._design[0]).to_empty(device=next(self._tensors()).device)
         own = dict(module.named_parameters()) | dict(module.named_buffers())
         with torch.no_grad():
-            for name, tensor in self._of(e).items():
-                own[name].copy_(tensor)
+            for name, tensor in self._state().items():
+                own[name].copy_(tensor[e])
         return module.train(self.training)
 
     def _tensors(self) -> Iterator[Tensor]:

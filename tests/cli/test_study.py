@@ -20,6 +20,18 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--seeds: 0", "1 or more"),
     ),
     "size": (("amdim-ablation", "digits", "--image-size", "40"), ("--image-size: 40", "32, 64")),
+    "unknown arm": (
+        ("critics", "digits", "--variants", "bilinaer I_NCE"),
+        ("--variants", "Did you mean 'bilinear I_NCE'"),
+    ),
+    "not its option": (("critics", "digits", "--encoder", "mlp"), ("--encoder: critics has no",)),
+    "scale of the ablation": (
+        ("amdim-ablation", "digits", "--scale", "paper"),
+        ("--scale: amdim-ablation has no",),
+    ),
+    "no labels": (("critics", "digits", "--labels", "none"), ("no labels", "--labels")),
+    "odd scale": (("critics", "digits", "--scale", "huge"), ("--scale",)),
+    "few steps": (("critics", "digits", "--steps", "0"), ("--steps: 0",)),
     "no such data": (("amdim-ablation", "nowhere/"), ("--data", "nowhere")),
 }
 

@@ -53,6 +53,6 @@ def saga_probe(
     model = LogisticRegression(C=c, tol=tol, solver="saga", max_iter=1000, random_state=seed)
     model.fit(train, task.train_y.numpy())
     log_p = np.full((len(test), len(task.classes)), -np.inf, dtype=np.float32)
-    log_p[:, model.classes_] = model.predict_log_proba(test)
+    log_p[:, model.classes_] = np.log(np.maximum(model.predict_proba(test), np.float32(1e-30)))
     found = task.train_x.new_tensor(log_p)
     return task.result(found.argmax(1), found, "saga", f"C {c:g}, tolerance {tol:g}")

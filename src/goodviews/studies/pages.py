@@ -26,8 +26,10 @@ def write_report(path: str | Path) -> Path:
         raise UserError(f"{path}: no such folder. Name the --out of a run or a study.")
     if (path / "rows.jsonl").is_file():
         record = path / "study.json"
-        named = record.is_file() and read_json(record).get("study")
-        return report.ablation_page(path) if named else report.study_page(path)
+        study = read_json(record) if record.is_file() else {}
+        if study.get("kind") == "experiment":
+            return report.experiment_page(path)
+        return report.ablation_page(path) if study.get("study") else report.study_page(path)
     if (path / "config.yaml").is_file():
         return report.run_page(path)
     raise UserError(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from goodviews.interfaces import Row
 from goodviews.methods.pair import StackedPair
 from goodviews.studies.doubts import shown
-from goodviews.studies.doubts.adversarial import error_of
+from goodviews.studies.doubts.adversarial import INVERSE_COLUMNS, errors_of
 from goodviews.studies.doubts.arms import TITLES, Arm
 from goodviews.studies.doubts.bench import Bench, Budget, train_arm
 from goodviews.studies.doubts.claims import Claim, Reading
-from goodviews.studies.doubts.experiment import PAPER, Experiment
+from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 
 RISE = 0.03
@@ -42,7 +41,7 @@ def measure(jobs: Sequence[Job], arm: Arm, bench: Bench) -> list[Row]:
 
     def besides(pair: StackedPair) -> list[dict[str, float]]:
         x = bench.halves.views(bench.halves.test[:256])[0]
-        return [{"inverse_error": error_of(pair.g1, e, x)} for e in range(pair.count)]
+        return [errors_of(pair.g1, e, x) for e in range(pair.count)]
 
     return train_arm(jobs, arm, bench, besides)
 
@@ -74,10 +73,11 @@ def answer(rows: Sequence[Row], judged: Sequence[dict[str, Any]]) -> str:
         f"to {shown.percent(shown.mean_of(rows, name, 'accuracy'))}"
         for name in names
     ]
-    errors = [row.measures.get("inverse_error", 0.0) for row in rows]
+    errors = [row.measures.get("inverse_error_64", 0.0) for row in rows]
     return (
         "Invertible encoders keep all information at every step, yet accuracy changes: "
-        f"{'; '.join(moves)} (largest error of the inverse {max(errors, default=0):.1e}). "
+        f"{'; '.join(moves)} "
+        f"(largest error of the inverse in float64 {max(errors, default=0):.1e}). "
         f"{shown.count_shown(judged)}"
     )
 
@@ -90,11 +90,10 @@ INVERTIBLE = Experiment(
     measure,
     claims,
     answer,
-    quick=Budget(steps=1_500, every=250, lr=3e-4, seeds=2, probe_images=10_000),
-    paper=replace(PAPER),
+    quick=Budget(steps=1_200, every=200, lr=2e-3, seeds=3, probe_images=10_000),
     columns=(
         *shown.COLUMNS,
-        {"key": "inverse_error", "words": "error of the inverse", "unit": "", "digits": 6},
+        *INVERSE_COLUMNS,
     ),
     panels=shown.panels,
     notes=(

@@ -23,19 +23,18 @@ PIXELS = Reading(RAW)
 
 
 def panels(rows: Sequence[Row], bench: Bench) -> list[dict[str, Any]]:
-    """Accuracy and bound over steps, and one against the other at the end."""
-    return [accuracy_panel(rows), bound_panel(bench), scatter()]
+    """Accuracy and bound over steps, one against the other at the end, and the final accuracy."""
+    return [accuracy_panel(rows), bound_panel(bench), scatter(), final_panel(rows)]
 
 
 def accuracy_panel(rows: Sequence[Row]) -> dict[str, Any]:
     """The paper's probe over steps, with the pixels' line."""
     pixels = [value_of(row, "accuracy") for row in rows if row.candidate == RAW]
     lines = [{"value": value, "words": RAW} for value in pixels if value is not None]
-    title = "Downstream accuracy"
     return {
         "kind": "curve",
         "measure": "accuracy",
-        "title": title,
+        "title": "Downstream accuracy, the paper's probe",
         "unit": "%",
         "also": None,
         "lines": lines,
@@ -49,7 +48,7 @@ def bound_panel(bench: Bench, ceiling: bool = True) -> dict[str, Any]:
     return {
         "kind": "curve",
         "measure": "nats",
-        "title": "Bound on I(g1(X1);g2(X2)), held out (dashed: training)",
+        "title": "Bound on I(g1(X1);g2(X2)), held out",
         "unit": "nats",
         "also": "nats_train",
         "lines": lines,
@@ -66,6 +65,13 @@ def scatter() -> dict[str, Any]:
         "x_unit": "nats",
         "unit": "%",
     }
+
+
+def final_panel(rows: Sequence[Row]) -> dict[str, Any]:
+    """The converged probe at the end, with the pixels' line."""
+    title = "Accuracy at the end, converged probe"
+    lines = [{"value": r.linear, "words": RAW} for r in rows if r.candidate == RAW and r.linear]
+    return {"kind": "bars", "measure": "linear", "title": title, "unit": "%", "lines": lines}
 
 
 def mean_of(rows: Sequence[Row], arm: str, measure: str, at: str = "end") -> float | None:
