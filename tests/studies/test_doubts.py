@@ -89,6 +89,14 @@ def test_a_missing_seed_is_added(tmp_path: Path) -> None:
     assert [row.seed for row in two.rows] == [0, 0, 1]
 
 
+def test_other_arms_of_the_folder_stay(tmp_path: Path) -> None:
+    options = {**SMALL, "seeds": 1, "echo": lambda line: None, "out": tmp_path}
+    study("critics", "digits", **options, variants="bilinear I_NCE")
+    found = study("critics", "digits", **options, variants=["separable I_NCE"])
+    assert [row.candidate for row in found.rows[1:]] == ["bilinear I_NCE", "separable I_NCE"]
+    assert [arm["name"] for arm in found.record["arms"]] == ["bilinear I_NCE", "separable I_NCE"]
+
+
 def test_a_failing_arm_is_a_row_with_its_error(tmp_path: Path) -> None:
     def broken(*args: Any) -> list[Row]:
         raise RuntimeError("no such luck")

@@ -131,6 +131,14 @@ STUDY = Verb(
             "steps", int | None, None, "optimiser steps a run; none: the study's", "STEPS", 0
         ),
         training_option(
+            "looks",
+            int | None,
+            None,
+            "not amdim-ablation: how often a run is measured; none: the scale's",
+            "LOOKS",
+            0,
+        ),
+        training_option(
             "batch_size", int | None, None, "images a step; none: the study's", "IMAGES", 1
         ),
         training_option("seeds", int | None, None, "runs a variant; none: the study's", "RUNS", 0),

@@ -11,6 +11,7 @@ from goodviews import data as data_room
 from goodviews import report
 from goodviews.data import Loaded
 from goodviews.interfaces import Row, UserError, check_name
+from goodviews.report.study import read_rows
 from goodviews.studies.conclude import RAW
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import Bench, Budget
@@ -68,6 +69,7 @@ class Experiment:
         variants: str | Sequence[str] | None = None,
         seeds: int | None = None,
         steps: int | None = None,
+        looks: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
         noise: str = "shared",
@@ -89,7 +91,8 @@ class Experiment:
             scale: "quick" (minutes) or "paper" (its budget).
             variants: names of some arms, a comma list or a sequence; None: all.
             seeds: runs an arm; None: the scale's.
-            steps: optimiser steps a run; None: the scale's. Looks stay as many.
+            steps: optimiser steps a run; None: the scale's.
+            looks: how often bound and accuracy are measured after the start; None: the scale's.
             batch_size: pairs a step, and K; None: 128.
             lr: of Adam; None: the scale's.
             noise: where the experiment adds noise: "shared" by both halves (as in the authors'
@@ -115,7 +118,7 @@ class Experiment:
         given.pop("self")
         check_name("--scale", scale, ("quick", "paper"))
         check_name("--noise", noise, NOISES)
-        budget = self.budget(scale, seeds, steps, batch_size, lr)
+        budget = self.budget(scale, seeds, steps, looks, batch_size, lr)
         chosen = self.chosen(variants, scale)
         loaded = data_room.load(
             data,
@@ -128,36 +131,50 @@ class Experiment:
         )
         bench = self.bench(loaded, budget, scale, noise, device, precision, Path(out), echo)
         settings = self.settings(data, labels, loaded, bench, scale)
-        jobs = [Job(RAW, 0, "baseline")] if self.pixels else []
-        jobs += [Job(arm.name, seed) for arm in chosen for seed in range(budget.seeds)]
-        named = {arm.name: arm for arm in chosen}
-
-        def measured(group: Sequence[Job]) -> list[Row]:
-            if group[0].candidate == RAW:
-                return [bench.raw_pixels(group[0])]
-            echo(f"{group[0].candidate}, {len(group)} seeds:")
-            return self.measure(group, named[group[0].candidate], bench)
-
         with disk_guard(out):
             folder = open_study(Path(out), settings)
+            jobs = self.jobs(chosen, budget.seeds, folder / "rows.jsonl")
+            named = {arm.name: arm for arm in self.arms(bench.quick)}
             for line in data_lines(loaded, folder):
                 echo(line)
             echo(
                 f"plan: {len(chosen)} arms, {budget.seeds} seeds each, {budget.steps} steps of "
                 f"{budget.batch_size} pairs"
             )
+
+            def measured(group: Sequence[Job]) -> list[Row]:
+                if group[0].candidate == RAW:
+                    return [bench.raw_pixels(group[0])]
+                echo(f"{group[0].candidate}, {len(group)} seeds:")
+                return self.measure(group, named[group[0].candidate], bench)
+
             rows = run_groups(jobs, measured, folder / "rows.jsonl", settings, echo)
             for path in bench.folder.glob("*.pt"):
                 path.unlink()  # every row is safe
             command = command_line(f"study {self.name}", self.__call__, given)
-            record = self.record(rows, chosen, bench, loaded, scale, command, settings)
+            run = [
+                named[name] for name in dict.fromkeys(j.candidate for j in jobs) if name in named
+            ]
+            record = self.record(rows, run, bench, loaded, scale, command, settings)
             return _concluded(rows, record, folder, echo)
+
+    def jobs(self, chosen: Sequence[Arm], seeds: int, path: Path) -> list[Job]:
+        """The runs asked for, and those that the folder holds already: nothing made is dropped."""
+        held = {(row.candidate, row.seed) for row in read_rows(path)} if path.exists() else set()
+        held |= {(arm.name, seed) for arm in chosen for seed in range(seeds)}
+        order = [arm.name for quick in (True, False) for arm in self.arms(quick)]
+        wanted = sorted(
+            (run for run in held if run[0] in order), key=lambda r: (order.index(r[0]), r[1])
+        )
+        baseline = [Job(RAW, 0, "baseline")] if self.pixels else []
+        return baseline + [Job(*run) for run in wanted]
 
     def budget(
         self,
         scale: str,
         seeds: int | None,
         steps: int | None,
+        looks: int | None,
         batch_size: int | None,
         lr: float | None,
     ) -> Budget:
@@ -174,9 +191,11 @@ class Experiment:
             if value < least[name]:
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag}: {value} is too small. Use at least {least[name]}.")
-        looks = own.steps / own.every
         budget = replace(own, **ours)
-        return replace(budget, every=max(1, round(budget.steps / looks)))
+        count = own.steps / own.every if looks is None else looks
+        if count < 1:
+            raise UserError(f"--looks: {looks} is too few. Use at least 1.")
+        return replace(budget, every=max(1, round(budget.steps / count)))
 
     def chosen(self, variants: str | Sequence[str] | None, scale: str) -> list[Arm]:
         """The arms of these names, in the experiment's order.
