@@ -8,9 +8,17 @@ from goodviews.studies.doubts.critics import CRITIC_SIZES
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.doubts.invertible import INVERTIBLE
 from goodviews.studies.doubts.matched_bounds import MATCHED_BOUNDS
+from goodviews.studies.doubts.negatives import NEGATIVES
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (INVERTIBLE, ADVERSARIAL, CONDITIONING, CRITIC_SIZES, MATCHED_BOUNDS)
+    for experiment in (
+        INVERTIBLE,
+        ADVERSARIAL,
+        CONDITIONING,
+        CRITIC_SIZES,
+        MATCHED_BOUNDS,
+        NEGATIVES,
+    )
 }
 """Name -> experiment."""
