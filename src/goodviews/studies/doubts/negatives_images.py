@@ -19,7 +19,7 @@ from goodviews.interfaces import Row, Shape
 from goodviews.methods.method import step_generator
 from goodviews.methods.pair import StackedPair
 from goodviews.studies.doubts.arms import Arm
-from goodviews.studies.doubts.bench import TRAIN_BATCHES, Bench
+from goodviews.studies.doubts.bench import Bench
 from goodviews.studies.doubts.halves import HalfImages
 from goodviews.studies.grid import Job
 
@@ -28,8 +28,11 @@ PER_IMAGE = 8
 GRID = 7
 """Images count as near by their mean brightness in so many squared cells, channel by channel."""
 
-GAP, LACK = 0.1, 0.01
-"""Nats that count as apart; accuracy that features may lack and still count as as good."""
+LACK = 0.01
+"""Accuracy that features may lack and still count as as good."""
+BATCHES = 100
+"""Fresh batches that the bound on an arm's own batches is a mean over; they differ more than i.i.d.
+ones do."""
 
 
 # --- windows ------------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ def own_bound(
 ) -> list[float]:
     """The bound on fresh batches of the arm's own kind, those after the last step's: nats."""
     values = []
-    for i in range(TRAIN_BATCHES):
+    for i in range(BATCHES):
         with bench.autocast():
             z1, z2 = pair.encode(*draw(bench.budget.steps + i))
         values.append(vmap(BOUNDS[bound].function)(pair.scores(z1, z2)))
