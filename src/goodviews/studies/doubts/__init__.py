@@ -8,6 +8,7 @@ from goodviews.studies.doubts.critics import CRITIC_SIZES
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.doubts.invertible import INVERTIBLE
 from goodviews.studies.doubts.matched_bounds import MATCHED_BOUNDS
+from goodviews.studies.doubts.metric_learning import METRIC_LEARNING
 from goodviews.studies.doubts.negatives import NEGATIVES
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -19,6 +20,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         CRITIC_SIZES,
         MATCHED_BOUNDS,
         NEGATIVES,
+        METRIC_LEARNING,
     )
 }
 """Name -> experiment."""
