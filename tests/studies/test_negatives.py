@@ -352,7 +352,9 @@ def rows_of(names: list[str]) -> list[Row]:
                     "own": own,
                     "excess": own - gaussian.TRUE,
                     "off_reference": more,
+                    "shared": 0.5,
                 }
+                row.nats = -0.25
             else:
                 lost = 0.0 if name == pictures.CONTROL else 0.5
                 row.nats = 3.0 - lost + more
@@ -373,7 +375,10 @@ def test_claims_answer_and_panels_are_of_the_arms_that_were_run(bench: Bench):
     assert len(words) == 3 and all(word.startswith(SHARED_NWJ) for word in words)
     few = rows_of([SHARED_NWJ])
     assert [panel["measure"] for panel in gaussian.panels(few, bench)] == ["running", "iid"]
-    assert gaussian.answer(few, []).startswith("Of 0.020 nats: shared Z I_NWJ 0.102. ")
+    told = "Of 0.020 nats: shared Z I_NWJ 0.102 (-0.250 on i.i.d. batches). "
+    assert gaussian.answer(few, []).startswith(told)
+    few = rows_of(["Gaussian i.i.d. I_NCE"])
+    assert "i.i.d. I_NCE 0.021 (0.500 on batches that share Z). " in gaussian.answer(few, [])
 
 
 def test_a_wrong_number_is_not_shown():

@@ -294,15 +294,9 @@ def _of_images(name: str) -> list[Claim]:
 
 def answer(rows: Sequence[Row], judged: Sequence[dict[str, Any]]) -> str:
     """The estimates beside the truth, then bound and accuracy of each kind of batch."""
-    parts = []
-    for draw in DRAWS:
-        own = {
-            title: shown.mean_of(rows, name_of(draw, bound), "own")
-            for bound, title in TITLES.items()
-        }
-        told = [f"{title} {nats:.3f}" for title, nats in own.items() if nats is not None]
-        parts += [f"{draw} {' and '.join(told)}"] if told else []
-    first = [f"Of {TRUE:.3f} nats: {', '.join(parts)}"] if parts else []
+    parts = [_told(rows, draw, bound) for draw in DRAWS for bound in TITLES]
+    told = ", ".join(part for part in parts if part)
+    first = [f"Of {TRUE:.3f} nats: {told}"] if told else []
     for name in pictures.COMPANY:
         read, nats = (shown.mean_of(rows, name, key) for key in ("own", "nats"))
         if read is not None and nats is not None:
@@ -310,6 +304,15 @@ def answer(rows: Sequence[Row], judged: Sequence[dict[str, Any]]) -> str:
             bounds = f"{read:.2f} nats on its own batches, {nats:.2f} on i.i.d. held-out ones"
             first.append(f"{name}: {bounds}, {accuracy}")
     return f"{'; '.join(first)}. {shown.count_shown(judged)}"
+
+
+def _told(rows: Sequence[Row], draw: str, bound: str) -> str:
+    """An estimate, and what the same critics read on fresh batches of the other kind."""
+    other = ("nats", "i.i.d. batches") if DRAWS[draw] else ("shared", "batches that share Z")
+    own, read = (shown.mean_of(rows, name_of(draw, bound), key) for key in ("own", other[0]))
+    if own is None or read is None:
+        return ""
+    return f"{draw} {TITLES[bound]} {own:.3f} ({read:.3f} on {other[1]})"
 
 
 def panels(rows: Sequence[Row], bench: Bench) -> list[dict[str, Any]]:
@@ -364,6 +367,8 @@ NEGATIVES = Experiment(
         f"I_NWJ bounds KL(law of a positive pair || law of a negative pair), which is I(X;Y) where "
         f"negatives are independent. Pairs (x_i, y_j) of a batch that shares Z have correlation "
         f"-0.25 where positives have 0.2: it tends to {APART:.4f} nats.",
+        "Critics of the Gaussian are read on fresh batches of both kinds, which parts what "
+        "dependent batches do to the number from what they do to the critic.",
         "Own batches, Gaussian: the mean of the last quarter of the steps' own readings, each of a "
         "batch that the critic has not seen. Images: fresh batches of training images, made as in "
         "training.",
