@@ -169,7 +169,7 @@ ADVERSARIAL = Experiment(
     measure,
     claims,
     answer,
-    quick=Budget(steps=300, every=50, lr=1e-4, seeds=2, probe_images=10_000),
+    quick=Budget(steps=1_200, every=200, lr=3e-5, seeds=2, probe_images=10_000),
     paper=replace(PAPER, steps=4_001, every=400, lr=1e-5),
     columns=(
         shown.ACCURACY,

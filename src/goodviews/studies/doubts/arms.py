@@ -22,7 +22,7 @@ CRITICS: dict[str, Callable[[int], nn.Module]] = {
     "separable": lambda dim: Separable(dim, hidden=100, embed=100),
     "MLP": lambda dim: Concat(dim, hidden=200),
 }
-"""The paper's critics, small to large (Tschannen et al. 2019, section 3.3)."""
+"""The paper's critics, small to large (Tschannen et al. 2019, section 3.2)."""
 
 TITLES = {"infonce": "I_NCE", "nwj": "I_NWJ"}
 """Bound -> its name in the paper."""

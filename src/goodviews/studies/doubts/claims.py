@@ -13,9 +13,10 @@ SHOWN, NOT_SHOWN, UNDECIDED = "shown", "not shown", "undecided"
 
 RULE = (
     "The number after each \N{PLUS-MINUS SIGN} of a claim is t * s * sqrt(1/n1 + 1/n2): s is the "
-    "spread over seeds pooled over all arms, n the numbers of seeds (1 for raw pixels and for "
+    "spread over seeds pooled over the arms that claims of one kind compare (one measure, and one "
+    "bound where bounds differ in spread), n the numbers of seeds (1 for raw pixels and for "
     "constants, which have no spread of their own), t the two-sided 95 % point of Student's t, "
-    "corrected for the number of claims about that measure (Bonferroni). A claim is shown if the "
+    "corrected for the number of claims of that kind (Bonferroni). A claim is shown if the "
     "difference exceeds what was asked for by more than that, not shown if it falls short of it by "
     "more than that, and undecided otherwise and where there is one seed."
 )
@@ -68,13 +69,20 @@ class Claim:
     """"points" (a fraction shown times 100) or "nats"."""
     paper: str = ""
     """What the paper reports."""
+    pool: str = ""
+    """Claims about one measure are of one kind where they have the same."""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What is pooled and corrected together."""
+        return self.measure, self.pool
 
 
 def judge(rows: Sequence[Row], claims: Sequence[Claim]) -> list[dict[str, Any]]:
     """Each claim with its difference and verdict, by :data:`RULE`; none that was not measured."""
     found = []
-    for measure in dict.fromkeys(claim.measure for claim in claims):
-        asked = [claim for claim in claims if claim.measure == measure]
+    for kind in dict.fromkeys(claim.kind for claim in claims):
+        asked, measure = [claim for claim in claims if claim.kind == kind], kind[0]
         readings = [reading for claim in asked for reading in (claim.better, claim.worse)]
         values = {str(reading): reading.values(rows, measure) for reading in readings}
         pairs = [(str(claim.better), str(claim.worse)) for claim in asked]

@@ -1,4 +1,4 @@
-"""A bias towards encoders that are hard to invert (section 3.2, figure 2)."""
+"""A bias towards encoders that are hard to invert (section 3.1, figure 2)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,15 @@ def claims(names: Sequence[str]) -> list[Claim]:
                 paper="from 0 to between 4 and 8",
             ),
             Claim(f"{name}: accuracy rises", end, start, paper="from about 84 % to about 90"),
-            Claim(f"{name}: the bound rises", end, start, "nats", unit="nats", paper="yes"),
+            Claim(
+                f"{name}: the bound rises",
+                end,
+                start,
+                "nats",
+                unit="nats",
+                paper="yes",
+                pool=name,
+            ),
         ]
     return found
 

@@ -54,24 +54,34 @@ def measure(jobs: Sequence[Job], arm: Arm, bench: Bench) -> list[Row]:
 
 def claims(names: Sequence[str]) -> list[Claim]:
     """Bounds order as the critics' sizes, accuracies the other way."""
-    found = []
-    for bound, title in TITLES.items():
-        arms_of = [Reading(name_of(critic, bound)) for critic in SIZES]
-        for (small, a), (large, b) in pairwise(zip(SIZES, arms_of, strict=True)):
-            found.append(
-                Claim(f"{title}: the {small} critic gives better features than the {large}", a, b)
-            )
-        found.append(
-            Claim(
-                f"{title}: the MLP critic's bound is tighter than the bilinear one's",
-                arms_of[-1],
-                arms_of[0],
-                "nats",
-                unit="nats",
-                paper="yes",
-            )
-        )
+    found = [claim for bound in TITLES for claim in _of_bound(bound)]
     return [c for c in found if c.better.arm in names and c.worse.arm in names]
+
+
+def _of_bound(bound: str) -> list[Claim]:
+    """Features by the paper's probe and the converged one, and bounds read in both ways."""
+    title = TITLES[bound]
+    of = {critic: Reading(name_of(critic, bound)) for critic in SIZES}
+    found = [
+        Claim(
+            f"{title}: the {small} critic gives better features than the {large}",
+            of[small],
+            of[large],
+            paper="yes",
+            pool=bound,
+        )
+        for small, large in (*pairwise(SIZES), (SIZES[0], SIZES[-1]))
+    ]
+    small, large = of["bilinear"], of["MLP"]
+    words = f"{title}: the bilinear critic gives better features than the MLP"
+    found.append(Claim(f"{words}, converged probe", small, large, "linear", pool=bound))
+    words = f"{title}: the MLP critic's bound is tighter than the bilinear one's"
+    for measure, how in (("nats", "held out"), ("nats_train", "on training batches")):
+        paper = "yes" if measure == "nats_train" else ""
+        found.append(
+            Claim(f"{words}, {how}", large, small, measure, unit="nats", paper=paper, pool=bound)
+        )
+    return found
 
 
 def answer(rows: Sequence[Row], judged: Sequence[dict[str, Any]]) -> str:

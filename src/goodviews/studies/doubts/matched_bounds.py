@@ -1,4 +1,4 @@
-"""The same bound with two architectures: the encoder matters, not the nats (figure 4a, b)."""
+"""Two architectures held at the same bound: the encoder matters (section 3.3, figure 4a, b)."""
 
 from __future__ import annotations
 
