@@ -349,7 +349,7 @@ NEGATIVES = Experiment(
     measure,
     claims,
     answer,
-    quick=Budget(steps=2_000, every=500, lr=5e-4, seeds=3, probe_images=10_000),
+    quick=Budget(steps=1_500, every=500, lr=5e-4, seeds=3, probe_images=10_000),
     paper=replace(PAPER, steps=20_000),
     columns=(
         {"key": "own", "words": "own batches", "unit": "nats", "digits": 3},
