@@ -64,7 +64,7 @@ class Spread:
     s: float
     freedom: int
 
-    def threshold(self, n1: int, n2: int, confidence: float, comparisons: int) -> float:
+    def threshold(self, n1: float, n2: float, confidence: float, comparisons: int) -> float:
         """The difference of two means that noise exceeds with probability 1 - ``confidence``."""
         from scipy.stats import t  # 0.5 s to import, needed only here
 

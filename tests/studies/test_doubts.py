@@ -225,6 +225,13 @@ def test_claims_read_starts_and_constants_and_skip_what_is_missing() -> None:
     assert [claim["verdict"] for claim in found] == [SHOWN, NOT_SHOWN]
 
 
+def test_constants_have_no_spread_of_their_own() -> None:
+    """The half width is that of the mean of three seeds alone: t(2, 97.5 %) s / sqrt(3)."""
+    rows = rows_of(a=[0.90, 0.91, 0.92])
+    (found,) = judge(rows, [Claim("below", Reading("a", constant=0.95), Reading("a"))])
+    assert found["half"] == pytest.approx(4.3027 * 0.01 / math.sqrt(3), rel=1e-4)
+
+
 def test_noise_alone_shows_nothing() -> None:
     """Two arms drawn from one distribution: fewer than 5 % of claims are decided."""
     generator = torch.Generator().manual_seed(0)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from goodviews.interfaces import Row
-from goodviews.studies.ablation import Comparison, Difference
+from goodviews.regimes import pooled_spread
+from goodviews.studies.ablation import Difference
 
 SHOWN, NOT_SHOWN, UNDECIDED = "shown", "not shown", "undecided"
 
 RULE = (
     "The number after each \N{PLUS-MINUS SIGN} of a claim is t * s * sqrt(1/n1 + 1/n2): s is the "
     "spread over seeds pooled over the arms that claims of one kind compare (one measure, and one "
-    "bound where bounds differ in spread), n the numbers of seeds (1 for raw pixels and for "
-    "constants, which have no spread of their own), t the two-sided 95 % point of Student's t, "
+    "bound where bounds differ in spread), n the numbers of seeds (endless for raw pixels and "
+    "constants, which have no spread), t the two-sided 95 % point of Student's t, "
     "corrected for the number of claims of that kind (Bonferroni). A claim is shown if the "
     "difference exceeds what was asked for by more than that, not shown if it falls short of it by "
     "more than that, and undecided otherwise and where there is one seed."
@@ -32,6 +35,11 @@ class Reading:
     """"end" or "start"."""
     constant: float | None = None
     """This number instead."""
+
+    def count(self, rows: Iterable[Row], values: Sequence[float]) -> float:
+        """How many seeds a mean of ``values`` is over; endless where it has no spread."""
+        exact = any(row.candidate == self.arm and row.kind == "baseline" for row in rows)
+        return math.inf if exact or self.constant is not None else len(values)
 
     def values(self, rows: Iterable[Row], measure: str) -> list[float]:
         """One value a seed of the runs that ended well and have it."""
@@ -83,14 +91,16 @@ def judge(rows: Sequence[Row], claims: Sequence[Claim]) -> list[dict[str, Any]]:
     found = []
     for kind in dict.fromkeys(claim.kind for claim in claims):
         asked, measure = [claim for claim in claims if claim.kind == kind], kind[0]
-        readings = [reading for claim in asked for reading in (claim.better, claim.worse)]
-        values = {str(reading): reading.values(rows, measure) for reading in readings}
-        pairs = [(str(claim.better), str(claim.worse)) for claim in asked]
-        compare = Comparison(values, pairs)
-        for claim, pair in zip(asked, pairs, strict=True):
-            difference = compare(*pair)
-            if difference is not None:
-                found.append(_judged(claim, difference))
+        readings = {reading for claim in asked for reading in (claim.better, claim.worse)}
+        values = {reading: reading.values(rows, measure) for reading in readings}
+        seen = [c for c in asked if values[c.better] and values[c.worse]]
+        spread = pooled_spread([group for group in values.values() if group])
+        for claim in seen:
+            sides = [(values[side], side) for side in (claim.better, claim.worse)]
+            counts = [side.count(rows, group) for group, side in sides]
+            half = spread.threshold(counts[0], counts[1], 0.95, 2 * len(seen))  # two-sided
+            value = fmean(sides[0][0]) - fmean(sides[1][0])
+            found.append(_judged(claim, Difference(value, half)))
     return found
 
 
