@@ -182,14 +182,27 @@ def claims(names: Sequence[str]) -> list[Claim]:
     nce, pairs = Reading(INNER), Reading(NPAIR)
     points = f"{100 * SAME:g} point"
     found = [
-        Claim(f"N-pair is less than {points} below InfoNCE", pairs, nce, margin=-SAME),
-        Claim(f"InfoNCE is less than {points} below N-pair", nce, pairs, margin=-SAME),
+        Claim(f"N-pair is less than {points} below InfoNCE", pairs, nce, margin=-SAME, pool=NPAIR),
+        Claim(f"InfoNCE is less than {points} below N-pair", nce, pairs, margin=-SAME, pool=NPAIR),
     ]
     for name in TRIPLETS:
         mine, points = Reading(name), f"{100 * NEAR:g} points"
         found += [
-            Claim(f"{name}: it is less than {points} below InfoNCE", mine, nce, margin=-NEAR),
-            Claim(f"{name}: its bound is below InfoNCE's", nce, mine, "nats_scaled", unit="nats"),
+            Claim(
+                f"{name}: it is less than {points} below InfoNCE",
+                mine,
+                nce,
+                margin=-NEAR,
+                pool=name,
+            ),
+            Claim(
+                f"{name}: its bound is below InfoNCE's",
+                nce,
+                mine,
+                "nats_scaled",
+                unit="nats",
+                pool=name,
+            ),
         ]
     return [c for c in found if c.better.arm in names and c.worse.arm in names]
 
