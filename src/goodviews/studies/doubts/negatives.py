@@ -1,4 +1,4 @@
-"""Dependent negatives: the bound becomes another number, the features need not follow (figure 4c).
+"""Dependent negatives: what becomes of the bound, and of the features (section 3.4, figure 4c).
 
 A Gaussian whose information is known shows the number; images show the features.
 """
@@ -343,7 +343,7 @@ def _curve(measure: str, title: str, lines: list[dict[str, Any]]) -> dict[str, A
 
 NEGATIVES = Experiment(
     "negatives",
-    "Dependent negatives: the bound becomes another number, the features need not suffer.",
+    "Dependent negatives: what becomes of the bound, and of the features.",
     "What becomes of the bound, and of the features, when negatives are not independent?",
     arms,
     measure,
