@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from goodviews.cli.auditing import AUDIT
 from goodviews.cli.estimating import ESTIMATE
 from goodviews.cli.learning import LEARN
 from goodviews.cli.nouns import Option, Verb
@@ -312,7 +313,20 @@ GROUPS = ("lesson", "numbers", "data", "views", "encoder", "training", "method",
 
 VERBS = {
     v.name: v
-    for v in (CHOOSE, STUDY, TRAIN, EVALUATE, EMBED, ESTIMATE, REPORT, RUNS, LIST, PREVIEW, LEARN)
+    for v in (
+        CHOOSE,
+        STUDY,
+        TRAIN,
+        EVALUATE,
+        AUDIT,
+        EMBED,
+        ESTIMATE,
+        REPORT,
+        RUNS,
+        LIST,
+        PREVIEW,
+        LEARN,
+    )
 }
 
 ALIASES = {
@@ -341,6 +355,9 @@ ALIASES = {
 SYNONYMS = {
     "ablation": "study",
     "ablate": "study",
+    "doubt": "audit",
+    "diagnose": "audit",
+    "check": "audit",
     "mi": "estimate",
     "measure": "estimate",
     "information": "estimate",

@@ -44,6 +44,14 @@ def evaluate(options: Options) -> int:
     return 0
 
 
+def audit(options: Options) -> int:
+    """Put the doubts about mutual information to a run; prints as it goes."""
+    from goodviews.studies.audit import audit as run
+
+    run(**options)
+    return 0
+
+
 def embed(options: Options) -> int:
     """Write embeddings; prints where."""
     from goodviews.studies.embedding import embed as run
@@ -116,6 +124,7 @@ RUN: dict[str, Callable[[Options], int]] = {
     "study": study,
     "train": train,
     "evaluate": evaluate,
+    "audit": audit,
     "embed": embed,
     "estimate": estimate,
     "report": report,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from goodviews.report.ablation import ablation_page, ablation_table, claim_line
+from goodviews.report.audit import audit_page, audit_table
 from goodviews.report.experiment import experiment_page, experiment_table, shown_line
 from goodviews.report.figures import accuracy_information_figure
 from goodviews.report.palette import THEMES, with_theme
@@ -20,6 +21,8 @@ __all__ = [
     "ablation_page",
     "ablation_table",
     "accuracy_information_figure",
+    "audit_page",
+    "audit_table",
     "claim_line",
     "experiment_page",
     "experiment_table",
