@@ -35,8 +35,8 @@ def figures(page: Path, target: Path) -> None:
             executable_path=path, args=["--no-sandbox", "--disable-gpu"]
         )
         view = browser.new_page(viewport={"width": 1180, "height": 1420}, color_scheme="light")
-        view.goto(page.resolve().as_uri())
-        view.wait_for_selector(".scatterlayer .trace")
+        view.goto(page.resolve().as_uri(), timeout=120_000)
+        view.wait_for_selector(".scatterlayer .trace", timeout=120_000)
         view.locator("#panels").screenshot(path=target)
         browser.close()
 
@@ -48,16 +48,18 @@ def statement(claim: dict[str, Any], where: str) -> str:
     error = f" ± {scale * half:.{digits}f}" if half is not None else ""
     value = f"{scale * claim['value']:+.{digits}f}{error} {claim['unit']}"
     asked = f" (asked: {scale * claim['margin']:.{digits}f})" if claim["margin"] else ""
-    verdict = claim["verdict"]
+    words, verdict = claim["words"].replace("||", "‖"), claim["verdict"]
     shown = f"**{verdict}**" if verdict != "shown" else verdict
-    return f"| {where} | {claim['words']} | {claim['paper']} | {value}{asked} | {shown} |"
+    return f"| {where} | {words} | {claim['paper']} | {value}{asked} | {shown} |"
 
 
 def section(out: Path, data: str) -> tuple[list[str], list[str]]:
     """An experiment's part of the page, and its lines in the table of statements."""
     study = json.loads((out / "study.json").read_text("utf-8"))
     name, environment = f"mi-{out.name}", study["environment"]
-    figures(out / "report.html", RESULTS / f"{name}.png")
+    page, picture = out / "report.html", RESULTS / f"{name}.png"
+    if not picture.exists() or picture.stat().st_mtime < page.stat().st_mtime:
+        figures(page, picture)
     rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
     (RESULTS / f"{name}.rows.jsonl").write_text(rows, encoding="utf-8")
     table = [line for line in (out / "table.md").read_text("utf-8").splitlines() if line[:1] == "|"]

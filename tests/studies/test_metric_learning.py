@@ -42,9 +42,9 @@ def tiny(tmp_path_factory):
     return METRIC_LEARNING(**TINY, out=folder, echo=lambda line: None), folder
 
 
-def row(name, seed, accuracy, nats, curve=()):
+def row(name, seed, accuracy, nats, curve=(), linear=None):
     measures = {"accuracy": accuracy, "nats_scaled": nats}
-    return Row("candidate", name, seed, measures=measures, curve=list(curve))
+    return Row("candidate", name, seed, measures=measures, curve=list(curve), linear=linear)
 
 
 def test_a_tiny_study_measures_every_arm(tiny):
@@ -135,17 +135,18 @@ def test_the_answer_compares_curves_and_ranks():
     look = [{"step": 0, "accuracy": 0.5, "nats": 1.0}, {"step": 9, "accuracy": 0.8, "nats": 2.0}]
     near = [look[0], {"step": 9, "accuracy": 0.78, "nats": 2.01}]
     rows = [
-        row(INNER, 0, 0.80, 3.0, look),
-        row(NPAIR, 0, 0.78, 3.0, near),
-        row("triplet", 0, 0.70, 4.0, look),
-        row("soft triplet", 0, 0.60, 5.0, look),
+        row(INNER, 0, 0.80, 3.0, look, linear=0.9),
+        row(NPAIR, 0, 0.78, 3.0, near, linear=0.9),
+        row("triplet", 0, 0.70, 4.0, look, linear=0.91),
+        row("soft triplet", 0, 0.60, 5.0, look, linear=0.92),
         Row("candidate", "triplet hard", 0, status="failed", error="x"),
     ]
     assert apart(rows, "accuracy") == pytest.approx(0.02)
-    assert rank_correlation(rows) == (pytest.approx(-1.0), 3)
+    assert rank_correlation(rows, "accuracy") == (pytest.approx(-1.0), 3)
+    assert rank_correlation(rows, "linear") == (pytest.approx(1.0), 3)
     text = answer(rows, [])
     assert "InfoNCE 80.0 % at 3.00 nats" in text and "triplet hard" not in text
     assert "at most 2.0 points and 0.010 nats" in text
-    assert "over the 3 objectives" in text.lower() and "is -1.00." in text
-    assert rank_correlation(rows[:2]) == (None, 1)
+    assert "Over these 3 objectives" in text and "-1.00 by the paper's probe and +1.00" in text
+    assert rank_correlation(rows[:2], "accuracy") == (None, 1)
     assert apart(rows[:1], "accuracy") is None and "differ" not in answer(rows[:1], [])

@@ -231,11 +231,11 @@ def conditioning_figure(found: Mapping[str, Any]) -> Figure | None:
                 | {"showlegend": False, "hoverinfo": "skip", "hovertemplate": None}
             )
         points = [(marks[end], y) for end in ("p40", "p60")]
-        words = [f"{name}: {end[1:]} % of images below {x:.1f}" for end, (x, _) in
-                 zip(("p40", "p60"), points, strict=True)]  # fmt: skip
+        told = [f"{name}: 40 % of images below", f"{name}: 60 % of images below"]
+        told = [f"{start} {x:.1f}" for start, (x, _) in zip(told, points, strict=True)]
         data.append(
             _line(name, look, points)
-            | {"mode": "markers", "showlegend": False, "text": [text(one) for one in words]}
+            | {"mode": "markers", "showlegend": False, "text": [text(one) for one in told]}
             | {"marker": {"symbol": "line-ns-open", "color": token("ink"), "size": 14}}
         )
     words = "log σ<sub>1</sub> − log σ<sub>n</sub> of the directions kept"
