@@ -3,7 +3,8 @@
     GOODVIEWS_DATA=/where/the/sets/are python benchmarks/evidence.py [NAME ...] [--out FOLDER]
 
 Each run resumes where it was. On two CPU cores: factors 5 minutes, cifar10-choose 45,
-cifar10-simclr 20, cifar10-amdim 60, tiny-imagenet-amdim 30, amdim-ablation 60. Pictures of pages
+cifar10-simclr 20, cifar10-amdim 60, tiny-imagenet-amdim 30, amdim-ablation 60, the experiments of
+mi/ 90 in all. Pictures of pages
 need Debian's chromium.
 """
 
@@ -19,6 +20,8 @@ import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from mi_and_accuracy import compose
 
 from goodviews.cli import main as goodviews
 
@@ -60,6 +63,35 @@ RUNS: dict[str, tuple[str, ...]] = {
         "study amdim-ablation --data {data}/cifar10 --max-images 16000 --steps 300 "
         "--batch-size 64 --seeds 3 --device cpu --out {out}",
     ),
+    "mi/invertible": (
+        "study invertible --data mnist --data-root {data} --scale paper --variants I_NCE "
+        "--seeds 3 --steps 1200 --looks 3 --lr 1e-3 --out {out}",
+    ),
+    "mi/adversarial": (
+        "study adversarial --data mnist --data-root {data} --scale paper --seeds 3 --steps 400 "
+        "--looks 4 --lr 1e-4 --out {out}",
+    ),
+    "mi/adversarial-quick": (
+        "study adversarial --data mnist --data-root {data} --seeds 3 --steps 1500 --looks 3 "
+        "--lr 2e-5 --out {out}",
+    ),
+    "mi/conditioning": (
+        "study conditioning --data mnist --data-root {data} --scale paper --variants I_NCE "
+        "--seeds 3 --steps 7000 --looks 7 --lr 3e-4 --out {out}",
+    ),
+    "mi/critics": (
+        "study critics --data mnist --data-root {data} --scale paper --seeds 3 --out {out}",
+    ),
+    "mi/matched-bounds": (
+        "study matched-bounds --data mnist --data-root {data} --seeds 3 --out {out}",
+    ),
+    "mi/cifar10-matched-bounds": (
+        "study matched-bounds --data {data}/cifar10 --seeds 3 --looks 2 --out {out}",
+    ),
+    "mi/negatives": (
+        "study negatives --data mnist --data-root {data} --steps 2000 --looks 4 --out {out}",
+    ),
+    "mi/metric-learning": ("study metric-learning --data mnist --data-root {data} --out {out}",),
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
 PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")
@@ -213,6 +245,8 @@ def main() -> None:
             again = i == 0 and command.startswith("train") and out.exists()
             if goodviews(shlex.split(command + " --resume" * again)) != 0:
                 sys.exit(1)
+        if name.startswith("mi/"):
+            continue
         place = {"data": "$GOODVIEWS_DATA", "out": "OUT", "recipe": f"benchmarks/{RECIPE.name}"}
         shown = [f"goodviews {template.format(**place)}" for template in RUNS[name]]
         if (out / "table.md").exists():
@@ -227,6 +261,9 @@ def main() -> None:
         else:
             text = run_text(name, shown, out)
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    experiments = [given.out / name for name in RUNS if name.startswith("mi/")]
+    if made := [out for out in experiments if (out / "study.json").exists()]:
+        compose(made, data)
 
 
 if __name__ == "__main__":

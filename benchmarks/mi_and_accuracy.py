@@ -2,7 +2,8 @@
 
     python benchmarks/mi_and_accuracy.py FOLDER [FOLDER ...]
 
-A folder is the --out of `goodviews study NAME`; its name becomes the name of its rows and picture.
+A folder is the --out of `goodviews study NAME`, whose name becomes that of its rows and picture, or
+of `goodviews audit RUN`.
 Text above the marker line of the page is written by hand and kept.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from datetime import date
@@ -79,17 +81,38 @@ def section(out: Path, data: str) -> tuple[list[str], list[str]]:
     return lines, [statement(claim, out.name) for claim in study["claims"]]
 
 
-def main() -> None:
+def audited(out: Path) -> list[str]:
+    """An audit's part of the page."""
+    audit = json.loads((out / "audit.json").read_text("utf-8"))
+    environment, checks, verdict = audit["environment"], audit["checks"], audit["verdict"]
+    run = shlex.split(audit["command"])
+    run = [Path(word).name if word.startswith("/") else word for word in run]
+    machine = f"{environment['cpus']} cores of {environment['processor']}"
+    lines = [
+        f"## audit of {audit['name']}",
+        "",
+        " ".join(verdict[key] for key in ("line", "truth") if verdict.get(key)),
+        "",
+    ]
+    lines += [f"`{shlex.join(run)}`, {date.today()}; {machine}", ""]
+    lines += ["| check | | number | reading |", "|---|---|---|---|"]
+    for check in checks:
+        cells = (check["question"], check["status"], check["number"], check["reading"])
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def compose(folders: list[Path], data: str) -> None:
     """Write the page."""
-    data = os.environ.get("GOODVIEWS_DATA", "data")
-    parts = [section(Path(folder), data) for folder in sys.argv[1:]]
+    parts = [section(out, data) for out in folders if (out / "study.json").exists()]
+    audits = [audited(out) for out in folders if (out / "audit.json").exists()]
     head = PAGE.read_text("utf-8").split(MARKER)[0] if PAGE.exists() else "# MI and accuracy\n\n"
     lines = ["## Every statement", "", "| experiment | statement | paper | here | |"]
     lines += ["|---|---|---|---:|---|", *(line for _, claims in parts for line in claims), ""]
-    for text, _ in parts:
+    for text in (*(text for text, _ in parts), *audits):
         lines += text
     PAGE.write_text(head + MARKER + "\n\n" + "\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    compose([Path(name) for name in sys.argv[1:]], os.environ.get("GOODVIEWS_DATA", "data"))
