@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goodviews.studies.audit import bank, fresh, own, session, shape
+from goodviews.studies.audit import bank, every, fresh, own, shape
 
 Command = Callable[..., Any]
 
@@ -30,7 +30,7 @@ def run(
         (own, "PAIRS", 8),
         (own, "SETS", 2),
         (shape, "IMAGES", 2),
-        (session, "KINDS", {"bilinear": fresh.KINDS["bilinear"]}),
+        (every, "KINDS", {"bilinear": fresh.KINDS["bilinear"]}),
     ):
         monkeypatch.setattr(place, name, value)
     words = ("--data", photos, "--out", tmp_path / "run", "--no-probes")

@@ -19,7 +19,17 @@ from goodviews.critics import InnerProduct
 from goodviews.data.images import Images
 from goodviews.estimators.heldout import infonce_values
 from goodviews.interfaces import Interrupted, Shape, UserError, ViewPair
-from goodviews.studies.audit import audit, audit_encoder, bank, fresh, own, readings, session, shape
+from goodviews.studies.audit import (
+    audit,
+    audit_encoder,
+    bank,
+    every,
+    fresh,
+    own,
+    session,
+    shape,
+    words,
+)
 from goodviews.studies.audit.bank import Narrow, Pairs, Sizing
 from goodviews.studies.audit.compare import Sample, difference
 from goodviews.studies.audit.contenders import HEAD, INVERTIBLE, MAP, RUN
@@ -60,9 +70,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps, few images, few Jacobians: an audit of seconds."""
     monkeypatch.setattr(fresh, "STEPS", 10)
     monkeypatch.setattr(fresh, "LOOK", 5)
-    monkeypatch.setattr(
-        session, "KINDS", {k: fresh.KINDS[k] for k in ("inner product", "small concat")}
-    )
+    few = {name: fresh.KINDS[name] for name in ("inner product", "small concat")}
+    monkeypatch.setattr(every, "KINDS", few)
     monkeypatch.setattr(bank, "TRAIN_IMAGES", 128)
     monkeypatch.setattr(bank, "HELD_IMAGES", 64)
     monkeypatch.setattr(session, "PROBE_IMAGES", 64)
@@ -471,7 +480,7 @@ def test_without_labels_and_without_a_critic() -> None:
     data = data_room.load("digits", max_images=128, image_size=8, labels="none")
     found = audit_encoder(Mean(), "simclr", data, seeds=1, device="cpu", echo=str).record
     status = {check["name"]: check["status"] for check in found["checks"]}
-    assert status["negatives"] == status["order"] == readings.LEFT_OUT
+    assert status["negatives"] == status["order"] == words.LEFT_OUT
     assert "No critic of its own was given" in found["checks"][0]["reading"]
     assert found["verdict"]["state"] == UNDECIDED and "no labels" in found["verdict"]["line"]
     assert UNTRAINED not in found["measured"]["contenders"]

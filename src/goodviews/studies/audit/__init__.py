@@ -5,8 +5,9 @@ things on held-out images and end in a verdict by written rules, :data:`RULES`: 
 information that critics find explain what a probe finds?
 
 The files, in the order of use: subject (what is audited), bank (frozen features of the same view
-pairs), contenders, fresh (critics trained anew), own (the run's own critic), shape (geometry),
-compare (differences with errors), verdict, readings (words), session (keeps and goes on).
+pairs), contenders, fresh and every (critics trained anew), own (the run's own critic), shape
+(geometry), compare (differences with errors), verdict, readings (of amounts and changes, in words),
+session (keeps and goes on), doors (the two functions).
 """
 
 from goodviews.studies.audit.doors import audit, audit_encoder

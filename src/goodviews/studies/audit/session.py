@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from goodviews import report
 from goodviews.data import Loaded
@@ -30,9 +29,10 @@ from goodviews.studies.audit.contenders import (
     field_of,
     nats_of,
 )
-from goodviews.studies.audit.fresh import ALL_PAIRS, KINDS, fit
-from goodviews.studies.audit.shape import conditioning, geometry
-from goodviews.studies.audit.subject import Subject
+from goodviews.studies.audit.every import every_kind
+from goodviews.studies.audit.fresh import ALL_PAIRS, fit
+from goodviews.studies.audit.shape import conditions_of, geometry
+from goodviews.studies.audit.subject import Subject, weights_of
 from goodviews.studies.audit.verdict import (
     RULES,
     Standing,
@@ -304,25 +304,9 @@ class Session:
     def _critics(self) -> dict[str, Any]:
         """Every kind of critic on what the run's own critic reads, both bounds."""
         layer = self.subject.scored_layer
-        seen, held = self._pairs({f"run/{layer}"})[f"run/{layer}"]
+        key = f"run/{layer}"
         k = max(size for size in self.sizing.sizes if size <= ALL_PAIRS)
-        kinds: dict[str, Any] = {}
-        for kind in KINDS:
-            if kind == "inner product" and seen.x.shape[1] != seen.y.shape[1]:
-                continue
-            kinds[kind] = {"words": KINDS[kind].words}
-            for objective in ("infonce", "nwj"):
-                found = fit(
-                    kind,
-                    objective,
-                    seen,
-                    held,
-                    [k],
-                    self.seeds,
-                    batch=self.sizing.batch,
-                    device=self.device,
-                )
-                kinds[kind][objective] = found.to_dict()
+        kinds = every_kind(*self._pairs({key})[key], k, self.seeds, self.sizing.batch, self.device)
         rows = self.measured.get("ceiling") or []
         mine = next((row["held"] for row in rows if row["K"] == k), None)
         return {"K": k, "layer": layer, "own": mine, "kinds": kinds}
@@ -334,18 +318,12 @@ class Session:
         layers = geometry(
             raw(self.field.readers, self._views(few, 1, 1), set(keys), GEOMETRY_PAIRS)
         )
-        found: dict[str, Any] = {"layers": {name: layers[key] for key, name in keys.items()}}
         methods = {RUN: self.subject.method}
         if self.subject.untrained is not None:
             methods[UNTRAINED] = self.subject.untrained(self.seeds[0])
-        try:
-            found["conditioning"] = {
-                name: conditioning(method, self.held) for name, method in methods.items()
-            }
-        except RuntimeError as error:  # what torch.func cannot follow
-            reason = " ".join(str(error).split())[:120]
-            found["note"] = f"the encoder's Jacobian could not be taken ({reason})"
-        return found
+        conditions, note = conditions_of(methods, self.held)
+        named = {name: layers[key] for key, name in keys.items()}
+        return {"layers": named, "conditioning": conditions, "note": note}
 
     # --- concluding -------------------------------------------------------------------------------
 
@@ -403,12 +381,3 @@ class Session:
     def _later_notes(self) -> list[str]:
         note = (self.measured.get("geometry") or {}).get("note")
         return [note] if note else []
-
-
-def weights_of(method: nn.Module) -> str:
-    """A fingerprint of all weights and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(method.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

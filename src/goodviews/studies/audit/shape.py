@@ -74,6 +74,17 @@ def conditioning(method: ViewMethod, source: ImageSource) -> dict[str, Any]:
     }
 
 
+def conditions_of(
+    methods: Mapping[str, ViewMethod], source: ImageSource
+) -> tuple[dict[str, Any], str]:
+    """:func:`conditioning` of several encoders, and why there is none where there is none."""
+    try:
+        return {name: conditioning(method, source) for name, method in methods.items()}, ""
+    except RuntimeError as error:  # what torch.func cannot follow
+        reason = " ".join(str(error).split())[:120]
+        return {}, f"the encoder's Jacobian could not be taken ({reason})"
+
+
 @torch.no_grad()
 def _width(method: ViewMethod, source: ImageSource) -> int:
     """Width of the summary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,15 @@ def read_view(method: ViewMethod, place: int, view: Tensor) -> dict[str, Tensor]
     if isinstance(method, AMDIM) and found.local:
         layers[LOCAL] = found.local[max(found.local)].mean((2, 3))
     return {name: values.float().flatten(1) for name, values in layers.items()}
+
+
+def weights_of(method: nn.Module) -> str:
+    """A fingerprint of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(method.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 # --- any torch encoder ----------------------------------------------------------------------------
