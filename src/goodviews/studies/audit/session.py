@@ -34,6 +34,7 @@ from goodviews.studies.audit.fresh import ALL_PAIRS, fit
 from goodviews.studies.audit.shape import conditions_of, geometry
 from goodviews.studies.audit.subject import Subject, weights_of
 from goodviews.studies.audit.verdict import (
+    FULL,
     RULES,
     Standing,
     pairs_of,
@@ -336,7 +337,7 @@ class Session:
         pairs = pairs_of(standings, ceiling)
         correlation = rank_correlation(standings)
         ours = [s.name for s in standings if s.name in LAYERS]
-        found = verdict(standings, pairs, ours, candidates, self._missing())
+        found = verdict(standings, pairs, ours, candidates, self._missing(standings, ceiling))
         record = {
             "format": 1,
             "name": self.subject.name,
@@ -366,11 +367,16 @@ class Session:
             self.echo(f"page: {report.audit_page(self.out)}")
         return Audit(record, self.out)
 
-    def _missing(self) -> list[str]:
+    def _missing(self, standings: list[Standing], ceiling: float) -> list[str]:
         """What the verdict lacks."""
         lines = []
         if not self.labelled:
             lines.append("there are no labels, so nothing was probed; add --labels FILE.csv")
+        if full := [s.name for s in standings if s.nats.mean > FULL * ceiling]:
+            lines.append(
+                "near the ceiling log K, so that more is shared than can be shown with this many "
+                f"held-out images: {', '.join(full)}"
+            )
         if self.subject.untrained is None:
             lines.append("there is no untrained network of the same design")
         if len(self.seeds) == 1:
