@@ -301,8 +301,8 @@ METRIC_LEARNING = Experiment(
         "Hard mining starts by shrinking all embeddings towards one point, where squared distances "
         "have no slope (Schroff et al. 2015, section 3.2, met it too); how soon it gets away "
         "depends on the seed.",
-        "Each loss is compared with InfoNCE under the spread of these two alone, since that of hard "
-        "mining is far larger; nothing corrects for the number of losses. This was settled after "
+        "Each loss is compared with InfoNCE under the spread of these two alone, since hard "
+        "mining's is far larger; nothing corrects for the number of losses. This was settled after "
         "three seeds on MNIST had been seen: with one spread over all arms, as first written, the "
         "N-pair claims and the bounds of the triplet and the soft triplet loss were undecided.",
         "NWJ has the bilinear critic: I_NWJ changes with a constant added to all scores, and inner "
