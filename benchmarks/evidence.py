@@ -67,6 +67,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         "study invertible --data mnist --data-root {data} --scale paper --variants I_NCE "
         "--seeds 3 --steps 1200 --looks 3 --lr 1e-3 --out {out}",
     ),
+    "mi/invertible-quick": ("study invertible --data mnist --data-root {data} --out {out}",),
     "mi/adversarial": (
         "study adversarial --data mnist --data-root {data} --scale paper --seeds 3 --steps 400 "
         "--looks 4 --lr 1e-4 --out {out}",

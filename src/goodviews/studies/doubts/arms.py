@@ -44,6 +44,8 @@ class Arm:
     target: float | None = None
     """t in nats of |I - t|; None: the bound is maximised."""
     shared_encoder: bool = False
+    rate: float = 1.0
+    """Multiplies the learning rate."""
     group: str = ""
     """Arms of one group have one colour on the page."""
     dash: str = "solid"

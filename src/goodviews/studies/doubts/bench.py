@@ -296,4 +296,5 @@ def train_arm(
 ) -> list[Row]:
     """The rows of an arm: its encoders and critics trained on the halves by its bound."""
     pair = arm.build([job.seed for job in jobs], bench.halves.shape)
-    return bench.train(jobs, pair, arm.losses, arm.bound, besides=besides)
+    rate = arm.rate * bench.budget.lr
+    return bench.train(jobs, pair, arm.losses, arm.bound, besides=besides, lr=rate)

@@ -30,6 +30,7 @@ def arms(quick: bool) -> list[Arm]:
             encoder="realnvp",
             encoder_options=options,
             bound=bound,
+            rate=0.2 if quick and bound == "nwj" else 1.0,  # at the full one I_NWJ diverges
             paper={"accuracy": paper[bound]},
         )
         for bound, title in TITLES.items()
@@ -106,6 +107,7 @@ INVERTIBLE = Experiment(
     panels=shown.panels,
     notes=(
         "RealNVP with additive couplings preserves volume and information exactly; permutations "
-        "are drawn anew for each seed.",
+        "are drawn anew for each seed. At the quick scale I_NWJ has a fifth of the learning rate: "
+        "its exponential diverges at the full one.",
     ),
 )
