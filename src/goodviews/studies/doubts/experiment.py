@@ -186,7 +186,7 @@ class Experiment:
         own = self.quick if scale == "quick" else self.paper
         given = {"seeds": seeds, "steps": steps, "batch_size": batch_size, "lr": lr}
         ours: dict[str, Any] = {name: v for name, v in given.items() if v is not None}
-        least = {"seeds": 1, "steps": 1, "batch_size": 2, "lr": 0.0}
+        least = {"seeds": 1, "steps": 1, "batch_size": 2, "lr": 1e-12}
         for name, value in ours.items():
             if value < least[name]:
                 flag = name.replace("_", "-")
