@@ -69,15 +69,7 @@ def claims(names: Sequence[str]) -> list[Claim]:
                 paper="from 0 to between 4 and 8",
             ),
             Claim(f"{name}: accuracy rises", end, start, paper="from about 84 % to about 90"),
-            Claim(
-                f"{name}: the bound rises",
-                end,
-                start,
-                "nats",
-                unit="nats",
-                paper="yes",
-                pool=name,
-            ),
+            shown.bound_rises(name),
         ]
     return found
 

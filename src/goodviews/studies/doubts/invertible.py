@@ -61,15 +61,7 @@ def claims(names: Sequence[str]) -> list[Claim]:
                 paper="from about 84 % to about 89 (I_NCE) and 90 (I_NWJ)",
             ),
             Claim(f"{name}: the codes beat raw pixels", end, shown.PIXELS, paper="by 4 to 6"),
-            Claim(
-                f"{name}: the bound rises",
-                end,
-                start,
-                "nats",
-                unit="nats",
-                paper="yes",
-                pool=name,
-            ),
+            shown.bound_rises(name),
         ]
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 from goodviews.interfaces import Row
 from goodviews.studies.conclude import RAW
 from goodviews.studies.doubts.bench import Bench
-from goodviews.studies.doubts.claims import SHOWN, Reading, value_of
+from goodviews.studies.doubts.claims import SHOWN, Claim, Reading, value_of
 
 ACCURACY = {"key": "accuracy", "words": "accuracy %, paper's probe", "unit": "%", "digits": 1}
 LINEAR = {"key": "linear", "words": "accuracy %, converged probe", "unit": "%", "digits": 1}
@@ -72,6 +72,12 @@ def final_panel(rows: Sequence[Row]) -> dict[str, Any]:
     title = "Accuracy at the end, converged probe"
     lines = [{"value": r.linear, "words": RAW} for r in rows if r.candidate == RAW and r.linear]
     return {"kind": "bars", "measure": "linear", "title": title, "unit": "%", "lines": lines}
+
+
+def bound_rises(arm: str) -> Claim:
+    """That an arm's held-out bound ends above its start, under its own spread."""
+    ends = Reading(arm), Reading(arm, "start")
+    return Claim(f"{arm}: the bound rises", *ends, "nats", unit="nats", paper="yes", pool=arm)
 
 
 def mean_of(rows: Sequence[Row], arm: str, measure: str, at: str = "end") -> float | None:
