@@ -19,7 +19,7 @@ from goodviews.studies.catalogue import study
 from goodviews.studies.doubts import EXPERIMENTS
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.doubts.claims import (
+from goodviews.studies.claims import (
     NOT_SHOWN,
     SHOWN,
     UNDECIDED,

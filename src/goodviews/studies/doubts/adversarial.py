@@ -17,7 +17,7 @@ from goodviews.methods.pair import Summary
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import Arm, glorot
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.doubts.claims import Claim, Reading
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import PAPER, Experiment
 from goodviews.studies.grid import Job
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from goodviews import data as data_room
-from goodviews import report
 from goodviews.data import Loaded
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.report.study import read_rows
 from goodviews.studies.conclude import RAW
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.doubts.claims import RULE, Claim, judge
+from goodviews.studies.claims import RULE, Claim, judge
 from goodviews.studies.doubts.halves import HalfImages
+from goodviews.studies.findings import Findings, closed
 from goodviews.studies.folder import (
     command_line,
     data_lines,
@@ -24,7 +24,6 @@ from goodviews.studies.folder import (
     environment,
     open_study,
     plain,
-    write_json,
 )
 from goodviews.studies.grid import Job, run_groups
 from goodviews.training import resolve_accelerator, resolve_precision
@@ -156,7 +155,7 @@ class Experiment:
                 named[name] for name in dict.fromkeys(j.candidate for j in jobs) if name in named
             ]
             record = self.record(rows, run, bench, loaded, scale, command, settings)
-            return _concluded(rows, record, folder, echo)
+            return closed(rows, record, folder, echo)
 
     def jobs(self, chosen: Sequence[Arm], seeds: int, path: Path) -> list[Job]:
         """The runs asked for, and those that the folder holds already: nothing made is dropped."""
@@ -306,35 +305,3 @@ class Experiment:
             for name, words in names.items()
             if getattr(budget, name) != getattr(self.paper, name)
         )
-
-
-@dataclass
-class Findings:
-    """What an experiment returns."""
-
-    rows: list[Row]
-    record: dict[str, Any]
-    """What study.json holds: answer, claims, arms."""
-    out: Path
-
-
-def _concluded(
-    rows: list[Row], record: dict[str, Any], folder: Path, echo: Callable[[str], None]
-) -> Findings:
-    """Write study.json, table.md and the page, and say what was found and where it is.
-
-    Raises:
-        UserError: when no arm could be measured.
-    """
-    write_json(folder / "study.json", record)
-    page = report.experiment_page(folder)
-    for line in ("", report.experiment_table(record, rows), "", record["answer"]):
-        echo(line)
-    for claim in record["claims"]:
-        echo(f"- {report.shown_line(claim)}")
-    runs = [row for row in rows if row.kind == "candidate"]
-    if all(row.status == "failed" for row in runs):
-        raise UserError(f"study: no arm could be measured: {runs[0].error}")
-    echo(f"table: {folder / 'table.md'}")
-    echo(f"page:  {page}")
-    return Findings(rows, record, folder)

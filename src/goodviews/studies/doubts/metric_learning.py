@@ -20,7 +20,7 @@ from goodviews.objectives import distances, kpair_loss, triplet_loss
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import TRAIN_BATCHES, Bench, Budget, Losses
-from goodviews.studies.doubts.claims import Claim, Reading
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 
