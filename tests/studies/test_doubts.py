@@ -16,9 +16,6 @@ from goodviews.data import load
 from goodviews.interfaces import Row, UserError
 from goodviews.layers import Stacked
 from goodviews.studies.catalogue import study
-from goodviews.studies.doubts import EXPERIMENTS
-from goodviews.studies.doubts.arms import Arm
-from goodviews.studies.doubts.bench import Bench, Budget
 from goodviews.studies.claims import (
     NOT_SHOWN,
     SHOWN,
@@ -27,6 +24,9 @@ from goodviews.studies.claims import (
     Reading,
     judge,
 )
+from goodviews.studies.doubts import EXPERIMENTS
+from goodviews.studies.doubts.arms import Arm
+from goodviews.studies.doubts.bench import Bench, Budget
 from goodviews.studies.doubts.halves import HalfImages
 
 SMALL: dict[str, Any] = {

@@ -17,10 +17,10 @@ from goodviews import bounds
 from goodviews.critics import Concat
 from goodviews.data import load
 from goodviews.interfaces import Row
+from goodviews.studies.claims import NOT_SHOWN, SHOWN, judge
 from goodviews.studies.doubts import negatives as gaussian
 from goodviews.studies.doubts import negatives_images as pictures
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.claims import NOT_SHOWN, SHOWN, judge
 from goodviews.studies.doubts.halves import HalfImages
 from goodviews.studies.doubts.negatives import NEGATIVES, DeepConcat, Tracker
 from goodviews.studies.grid import Job

@@ -14,10 +14,10 @@ from goodviews.encoders.invertible import RealNVP
 from goodviews.interfaces import Row
 from goodviews.layers import Stacked, evaluating
 from goodviews.methods.pair import Summary
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import Arm, glorot
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import PAPER, Experiment
 from goodviews.studies.grid import Job
 

@@ -12,10 +12,10 @@ from goodviews.evaluation.conditioning import (
 )
 from goodviews.interfaces import Row
 from goodviews.methods.pair import StackedPair, Summary
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import TITLES, Arm
 from goodviews.studies.doubts.bench import Bench, Budget, train_arm
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from goodviews.interfaces import Row
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import CRITICS, TITLES, Arm
 from goodviews.studies.doubts.bench import Bench, Budget, train_arm
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 

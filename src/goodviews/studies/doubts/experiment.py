@@ -11,10 +11,10 @@ from goodviews import data as data_room
 from goodviews.data import Loaded
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.report.study import read_rows
+from goodviews.studies.claims import RULE, Claim, judge
 from goodviews.studies.conclude import RAW
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.claims import RULE, Claim, judge
 from goodviews.studies.doubts.halves import HalfImages
 from goodviews.studies.findings import Findings, closed
 from goodviews.studies.folder import (

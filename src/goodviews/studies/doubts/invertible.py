@@ -7,11 +7,11 @@ from typing import Any
 
 from goodviews.interfaces import Row
 from goodviews.methods.pair import StackedPair
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.adversarial import INVERSE_COLUMNS, errors_of
 from goodviews.studies.doubts.arms import TITLES, Arm
 from goodviews.studies.doubts.bench import Bench, Budget, train_arm
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 

@@ -17,10 +17,10 @@ from goodviews.interfaces import Row
 from goodviews.layers import Stacked
 from goodviews.methods.pair import StackedPair
 from goodviews.objectives import distances, kpair_loss, triplet_loss
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import Arm
 from goodviews.studies.doubts.bench import TRAIN_BATCHES, Bench, Budget, Losses
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import Experiment
 from goodviews.studies.grid import Job
 

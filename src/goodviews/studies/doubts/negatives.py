@@ -22,11 +22,11 @@ from goodviews.data.worlds import dependent_gaussian
 from goodviews.information import gaussian_information, gaussian_kl
 from goodviews.interfaces import Row
 from goodviews.layers import Stacked
+from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts import negatives_images as pictures
 from goodviews.studies.doubts import shown
 from goodviews.studies.doubts.arms import TITLES, Arm, glorot
 from goodviews.studies.doubts.bench import Bench, Budget
-from goodviews.studies.claims import Claim, Reading
 from goodviews.studies.doubts.experiment import PAPER, Experiment
 from goodviews.studies.grid import Job
 

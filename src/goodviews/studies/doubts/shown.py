@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from goodviews.interfaces import Row
+from goodviews.studies.claims import SHOWN, Claim, Reading, value_of
 from goodviews.studies.conclude import RAW
 from goodviews.studies.doubts.bench import Bench
-from goodviews.studies.claims import SHOWN, Claim, Reading, value_of
 
 ACCURACY = {"key": "accuracy", "words": "accuracy %, paper's probe", "unit": "%", "digits": 1}
 LINEAR = {"key": "linear", "words": "accuracy %, converged probe", "unit": "%", "digits": 1}
