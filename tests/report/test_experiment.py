@@ -19,7 +19,7 @@ from goodviews.report.experiment import (
     legend,
     render_experiment,
 )
-from goodviews.report.experiment_figures import panels
+from goodviews.report.experiment_panels import panels
 from goodviews.report.experiment_values import Point, curve, final, looks_of, window
 from goodviews.report.palette import THEMES, with_theme
 

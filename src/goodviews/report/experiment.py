@@ -10,7 +10,8 @@ from goodviews.files import write_text
 from goodviews.interfaces import Row, UserError
 from goodviews.report import page, tables
 from goodviews.report.ablation import PLUS_MINUS, signed
-from goodviews.report.experiment_figures import Panel, panels
+from goodviews.report.experiment_figures import Panel
+from goodviews.report.experiment_panels import panels
 from goodviews.report.experiment_values import (
     Study,
     arms_of,

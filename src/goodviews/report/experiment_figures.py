@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from goodviews.interfaces import Row, check_name
+from goodviews.interfaces import Row
 from goodviews.report.experiment_values import (
     Look,
     Point,
@@ -57,28 +57,15 @@ def _told(value: float | None, unit: str) -> str:
     return number(value, 1) if unit == "%" else shown(value, "", None)
 
 
-def _titled(key: str, unit: str, study: Study) -> str:
-    words = words_of(key, study)
-    return text(words if unit in words else f"{words}, {unit}")
-
-
-def panels(rows: Sequence[Row], study: Study) -> list[Panel]:
-    """The panels that the record asks for, drawn from the rows.
-
-    Raises:
-        UserError: a panel of a kind that is not known.
+def titled(key: str, unit: str, study: Study) -> str:
+    """The words of an axis: the measure and its unit.
 
     Example:
-        >>> rows = [Row("candidate", "a", 0, curve=[{"step": 0, "nats": 1.0}])]
-        >>> record = {"panels": [{"kind": "curve", "measure": "nats", "title": "Bound"}]}
-        >>> [(panel.title, len(panel.charts)) for panel in panels(rows, record)]
-        [('Bound', 1)]
+        >>> titled("nats", "nats", {})
+        'nats'
     """
-    drawn = []
-    for record in study.get("panels") or []:
-        check_name("study.json: kind of a panel", str(record.get("kind")), PANELS)
-        drawn.append(PANELS[record["kind"]](rows, study, record))
-    return [p if p.charts else p._replace(note="No run has measured this yet.") for p in drawn]
+    words = words_of(key, study)
+    return text(words if unit in words else f"{words}, {unit}")
 
 
 def curve_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
@@ -114,7 +101,7 @@ def curve_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
     low, high, words = window(seen, levels, panel.get("range"))
     plan["yaxis"]["range"] = [low, high]
     plan["margin"] = {"l": 52, "r": 14, "t": 10, "b": 44}
-    _horizontals(plan, panel, unit)
+    horizontals(plan, panel, unit)
     if also and extra:
         words = f"Thin and broken: {words_of(also, study)}. {words}"
     return Panel(title, [("", {"data": [*bands, *extra, *lines], "layout": plan})], words.strip())
@@ -187,7 +174,7 @@ def _levels(panel: PanelRecord, unit: str) -> list[tuple[float, str]]:
     )
 
 
-def _horizontals(plan: Figure, panel: PanelRecord, unit: str) -> None:
+def horizontals(plan: Figure, panel: PanelRecord, unit: str) -> None:
     """Dotted reference lines, their words in the right margin, kept from covering each other."""
     low, high = plan["yaxis"]["range"]
     levels = [(y, words) for y, words in _levels(panel, unit) if low <= y <= high]
@@ -303,7 +290,7 @@ def scatter_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Pane
     title = str(panel.get("title") or f"{words_of(y, study)} against {words_of(x, study)}")
     if not means:
         return Panel(title, [])
-    across, up = _titled(x, x_unit, study), _titled(y, y_unit, study)
+    across, up = titled(x, x_unit, study), titled(y, y_unit, study)
     plan = layout(axis(across, nticks=7), axis(up, nticks=7), showlegend=False)
     told = "Large: means over seeds; small: single runs." if runs else ""
     return Panel(title, [("", {"data": [*means, *runs], "layout": plan})], told)
@@ -382,12 +369,3 @@ def _verticals(plan: Figure, panel: PanelRecord, unit: str) -> None:
         at = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 15 * place}
         plan["annotations"].append(note(text(words), xanchor="center", **at))
         plan["margin"] = plan["margin"] | {"t": 24 + 15 * place}
-
-
-PANELS: dict[str, Callable[[Sequence[Row], Study, PanelRecord], Panel]] = {
-    "curve": curve_panel,
-    "percentiles": percentiles_panel,
-    "scatter": scatter_panel,
-    "bars": bars_panel,
-}
-"""Kind of a panel -> what draws it."""
