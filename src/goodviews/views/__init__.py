@@ -1,6 +1,7 @@
 """Views: batched ops, splits, recipes and the families that turn one dial each."""
 
 from goodviews.views.families import FAMILIES, Family
+from goodviews.views.jigsaw import JigSaw
 from goodviews.views.pairs import BuiltViews
 from goodviews.views.preview import contact_sheet, example_pairs, strip
 from goodviews.views.recipes import OPS, RECIPES, Recipe, recipe_warnings
@@ -13,6 +14,7 @@ __all__ = [
     "SPLITS",
     "BuiltViews",
     "Family",
+    "JigSaw",
     "Recipe",
     "contact_sheet",
     "example_pairs",
