@@ -20,6 +20,7 @@ import yaml
 from goodviews.files import write_text
 from goodviews.interfaces import Shape, UserError
 from goodviews.views import geometric_ops, pixel_ops
+from goodviews.views.learned import Learned, located
 from goodviews.views.ops import Op
 from goodviews.views.pairs import BuiltViews
 from goodviews.views.splits import SPLITS, Split
@@ -142,7 +143,7 @@ class Recipe:
                 raise UserError(f"recipe {key}: {entries!r} is no list. Put a `-` before each op.")
             ready[key] = tuple(_make("op", OPS, entry) for entry in entries)
         if data.get("split") is not None:
-            ready["split"] = _make("split", SPLITS, data["split"])
+            ready["split"] = _make("split", {**SPLITS, "learned": Learned}, data["split"])
         if isinstance(data.get("partners"), str):
             ready["partners"] = (data["partners"],)
         _check_plain(ready)
@@ -188,7 +189,7 @@ class Recipe:
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise UserError(f"--views: {name} is not valid YAML ({line}). Mend it.") from None
-        return cls.from_dict(data)
+        return cls.from_dict(located(data, path.parent))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as YAML, atomically."""
