@@ -7,14 +7,17 @@ from goodviews.encoders.mixture import MixtureHeads
 from goodviews.encoders.multiscale import MultiscaleTimm
 from goodviews.encoders.receptive import LocalAudit, audit_table, receptive_field_audit
 from goodviews.encoders.tschannen import HalvesMLP, LayerNormConvNet, SkipMLP
+from goodviews.encoders.video import ClipEncoder, FrameCNN
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 
 __all__ = [
     "ENCODERS",
     "AMDIMEncoder",
     "AMDIMSize",
+    "ClipEncoder",
     "ConvNet",
     "Coupling",
+    "FrameCNN",
     "HalvesMLP",
     "LayerNormConvNet",
     "LocalAudit",

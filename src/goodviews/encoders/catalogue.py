@@ -11,6 +11,7 @@ from goodviews.encoders.amdim import INPUT_SIZES, AMDIMEncoder
 from goodviews.encoders.invertible import RealNVP
 from goodviews.encoders.multiscale import MultiscaleTimm
 from goodviews.encoders.tschannen import HalvesMLP, LayerNormConvNet, SkipMLP
+from goodviews.encoders.video import FrameCNN
 from goodviews.encoders.vision import ConvNet, MLPEncoder, SmallResNet, Timm
 from goodviews.interfaces import UserError, check_name
 
@@ -58,6 +59,7 @@ def _real_nvp(channels: int, size: tuple[int, int], affine: bool = False) -> Rea
 ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
     "convnet": lambda channels, size: ConvNet(channels),
     "convnet-half": lambda channels, size: ConvNet(channels, width=16),
+    "frame-cnn": lambda channels, size: FrameCNN(channels),
     "resnet-small": lambda channels, size: SmallResNet(channels),
     "mlp": MLPEncoder,
     "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
