@@ -17,6 +17,7 @@ from goodviews.data.decoding import Header, header, quiet_pillow, reason
 from goodviews.data.images import Images
 from goodviews.data.notes import Notes
 from goodviews.data.sampling import split, stratified
+from goodviews.data.selection import Selection
 from goodviews.data.streamed import Reader, StreamedImages, read
 from goodviews.interfaces import UserError
 
@@ -59,7 +60,7 @@ class Part:
         return Part(self.reader, self.place[index], labels)
 
 
-Source = Images | StreamedImages
+Source = Images | StreamedImages | Selection
 
 
 def read_parts(

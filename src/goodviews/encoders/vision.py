@@ -46,9 +46,14 @@ class ConvNet(nn.Module):
             _conv(4 * width, 8 * width, 2),
         )
 
+    def maps(self, view: Tensor) -> Tensor:
+        """The last feature map, before it is averaged: (n, dim, h / 8, w / 8), rounded up."""
+        features: Tensor = self.layers(view)
+        return features
+
     def forward(self, view: Tensor) -> Features:
         """Encode float views of shape (n, in_channels, h, w)."""
-        return Features(self.layers(view).mean((2, 3)))
+        return Features(self.maps(view).mean((2, 3)))
 
 
 class ResidualBlock(nn.Module):
@@ -102,9 +107,14 @@ class SmallResNet(nn.Module):
             ResidualBlock(4 * width, 8 * width, 2),
         )
 
+    def maps(self, view: Tensor) -> Tensor:
+        """The last feature map, before it is averaged: (n, dim, h / 8, w / 8), rounded up."""
+        features: Tensor = self.layers(view)
+        return features
+
     def forward(self, view: Tensor) -> Features:
         """Encode float views of shape (n, in_channels, h, w)."""
-        return Features(self.layers(view).mean((2, 3)))
+        return Features(self.maps(view).mean((2, 3)))
 
 
 class MLPEncoder(nn.Module):

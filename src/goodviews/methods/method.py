@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import lightning
 import torch
 from torch import Generator, Tensor, nn
 
 from goodviews import encoders
-from goodviews.interfaces import Batch, Shape, Views
+from goodviews.interfaces import Batch, Shape, UserError, Views
 
 
 def step_generator(seed: int, step: int, device: torch.device | str = "cpu") -> Generator:
@@ -44,6 +45,9 @@ class ViewMethod(lightning.LightningModule):
         seed: of the views; each step draws from (seed, step).
     """
 
+    TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()
+    """Names of parts that a frozen encoder does without (memories, momentum encoders)."""
+
     def __init__(self, views: Views, view_encoders: Sequence[nn.Module], seed: int = 0) -> None:
         super().__init__()
         if len(view_encoders) != (1 if views.shared_encoder else 2):
@@ -61,6 +65,25 @@ class ViewMethod(lightning.LightningModule):
         joined = [self.encoders[min(i, len(self.encoders) - 1)](v) for i, v in enumerate(looks)]
         return torch.cat([features.summary.float() for features in joined], 1)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Feature maps of uint8 images (n, c, h, w) before they are averaged: (n, D, h', w').
+
+        Those of each unaugmented look, joined, for readers of single pixels.
+
+        Raises:
+            UserError: an encoder without maps.
+        """
+        joined = []
+        for i, look in enumerate(self.views.looks(images)):
+            encoder = self.encoders[min(i, len(self.encoders) - 1)]
+            if not hasattr(encoder, "maps"):
+                raise UserError(
+                    f"--encoder: {type(encoder).__name__} gives no feature maps. "
+                    "Use for example convnet, convnet-half or resnet-small."
+                )
+            joined.append(encoder.maps(look).float())  # type: ignore[operator]
+        return torch.cat(joined, 1)
+
     @abstractmethod
     def project(self, v1: Tensor, v2: Tensor) -> tuple[Tensor, Tensor]:
         """What the critic reads of each view: z1, z2 of shape (n, d)."""
@@ -72,6 +95,11 @@ class ViewMethod(lightning.LightningModule):
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one step; logs loss, nats and the ceiling."""
+
+    def strip(self) -> None:
+        """Drop what only training needs: the method can be read afterwards, not trained."""
+        for name in self.TRAINING_ONLY:
+            setattr(self, name, None)
 
     def draw(self) -> Generator:
         """The generator of this step."""

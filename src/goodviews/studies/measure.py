@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from goodviews.data import Images, Loaded, loader
+from goodviews.data import Loaded, StreamedImages, loader
 from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw, extract, pixels
 from goodviews.evaluation.geometry import alignment, rankme, uniformity
@@ -62,7 +62,7 @@ class Bench:
             batch_size,
             seed=job.seed,
             partners=Recipe.from_dict(job.recipe).partners,
-            workers=0 if isinstance(self.loaded.train, Images) else 2,
+            workers=2 if isinstance(self.loaded.train, StreamedImages) else 0,
         )
         began = time.perf_counter()
         result = fit(method, batches, replace(self.settings, seed=job.seed), out=None)

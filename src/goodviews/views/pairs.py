@@ -76,6 +76,7 @@ class BuiltViews:
         self.paired = paired
         self.mean, self.std = _stats(image_shape[0], mean, std)
         self.shared_encoder = split is None or split.shared_encoder
+        self._cuts_bytes = split is not None and not split.standardised and not shared
         if split is not None and split.standardised and (first or second):
             raise UserError(
                 f"recipe ops: {first or second} cannot follow the split {split.name!r}. "
@@ -113,7 +114,7 @@ class BuiltViews:
         self, images: Tensor, partners: Tensor | None, generator: Generator | None
     ) -> ViewPair:
         """The views of a whole batch, in parts that fit a cache."""
-        step = _at_once(images)
+        step = len(images) if self._cuts_bytes else _at_once(images)
         if len(images) <= step:
             return self._pair(images, partners, generator)
         others = [None] * len(images) if partners is None else partners.split(step)
@@ -131,15 +132,16 @@ class BuiltViews:
             one = run((*self.shared, *self.first), self._unit(images), generator)
             two = run((*self.shared, *self.second), self._unit(partners), generator)
             return ViewPair(self._finish(one), self._finish(two))
-        base = run(self.shared, self._unit(images), generator)
         if self.split is None:
+            base = run(self.shared, self._unit(images), generator)
             one = self._finish(run(self.first, base, generator))
             return ViewPair(one, self._finish(run(self.second, base, generator)))
-        v1, v2 = self.split(base, generator)
+        whole = images if self._cuts_bytes else run(self.shared, self._unit(images), generator)
+        v1, v2 = self.split(whole, generator)
         if self.split.standardised:
             return ViewPair(v1.contiguous(), v2.contiguous())
-        one = self._normalise(run(self.first, v1, generator))
-        return ViewPair(one, self._normalise(run(self.second, v2, generator)))
+        one = self._normalise(run(self.first, self._unit(v1), generator))
+        return ViewPair(one, self._normalise(run(self.second, self._unit(v2), generator)))
 
     def looks(self, images: Tensor) -> tuple[Tensor, ...]:
         """The fixed, unaugmented inputs of a frozen encoder."""
