@@ -28,9 +28,12 @@ def test_catalogue_builds_runs_and_round_trips(name: str, side: int, tmp_path: P
         assert view.shape == (6, *shape) and view.dtype == torch.float32 and view.is_contiguous()
     again = views(images, Generator().manual_seed(1))
     assert torch.equal(pair.v1, again.v1) and torch.equal(pair.v2, again.v2)
-    assert torch.equal(pair.v1, pair.v2) == (name == "none")
-    assert views.shared_encoder and len(views.looks(images)) == 1
-    assert views.looks(images)[0].shape == pair.v1.shape
+    same = pair.v1.shape == pair.v2.shape and torch.equal(pair.v1, pair.v2)
+    assert same == (name == "none")
+    assert views.shared_encoder == (recipe.split is None)
+    looks = views.looks(images)
+    assert [look.shape for look in looks] == [view.shape for view in pair][: len(looks)]
+    assert len(looks) == (1 if views.shared_encoder else 2)
     recipe.save(tmp_path / "recipe.yaml")
     assert Recipe.load(tmp_path / "recipe.yaml") == recipe
     assert [p.name for p in tmp_path.iterdir()] == ["recipe.yaml"]

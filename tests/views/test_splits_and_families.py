@@ -121,7 +121,8 @@ def test_only_the_dial_differs_and_hints_are_heeded(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["crop-scale", "color-jitter", "blur", "occlusion", "rotation", "noise"]
+    "name",
+    ["crop-scale", "color-jitter", "blur", "occlusion", "rotation", "noise", "rand-augment"],
 )
 def test_sweep_goes_from_weak_to_strong(name: str) -> None:
     """A view drifts away from its image along the sweep."""

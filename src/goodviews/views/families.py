@@ -14,6 +14,7 @@ from goodviews.interfaces import Shape
 from goodviews.views import geometric_ops, pixel_ops
 from goodviews.views.family import Family, Value, jitter, patch_size, usual_recipe
 from goodviews.views.ops import Op
+from goodviews.views.rand_augment import RandAugment
 from goodviews.views.splits import Channels, ColorSpace, Frequency, Halves, Patches, Split
 
 __all__ = ["FAMILIES", "Family", "usual_recipe"]
@@ -54,6 +55,13 @@ def _rotation(value: Value, shape: Shape, now: Op | None) -> Op | None:
 
 def _noise(value: Value, shape: Shape, now: Op | None) -> Op | None:
     return pixel_ops.Noise(float(value)) if float(value) else None
+
+
+def _rand_augment(value: Value, shape: Shape, now: Op | None) -> Op | None:
+    p = float(value)
+    if isinstance(now, RandAugment):
+        return dataclasses.replace(now, p=p) if p else None
+    return RandAugment(p=p) if p else None
 
 
 def _patches(value: Value, shape: Shape, now: Op | None) -> Split:
@@ -137,6 +145,17 @@ _LIST = [
         "down",
         _noise,
         "noise",
+    ),
+    Family(
+        "rand-augment",
+        "RandAugment",
+        "Two ops at their strongest, drawn of 15, each applied with this probability.",
+        "probability",
+        "fraction",
+        (0.0, 0.25, 0.5, 0.75, 1.0),
+        "down",
+        _rand_augment,
+        "rand_augment",
     ),
     Family(
         "color-space",

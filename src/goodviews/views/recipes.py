@@ -3,7 +3,14 @@
 ``shared`` ops are drawn once an image, before both views (with partners: once for each of the two
 images); ``ops`` are drawn anew for each view, and ``second`` replaces them for view 2. A ``split``
 cuts both views from one image. With ``partners`` the second view is made of another image that
-agrees in these factors. ``infomin`` stands here without its RandAugment and JigSaw.
+agrees in these factors.
+
+Augmentations A to E of InfoMin's code (Tian et al. 2020): A ``instdis`` (PIRL too) and ``moco``,
+B ``moco-v2``, C ``cmc``, D ``infomin``, E ``cmc-v2``; crops have an area of at least 0.08 with a
+memory bank and 0.2 with MoCo. PIRL's and InfoMin's third input is
+:class:`goodviews.views.JigSaw`. Two things differ from that code: blurs reach over a tenth of the
+image (23 pixels of 224; B's has no end there), and the channels of ``cmc`` are standardised to unit
+deviation (there by deviations of 0.500, 1.331, 1.333, which leaves Db and Dr at about 0.1).
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ from goodviews.views import geometric_ops, pixel_ops
 from goodviews.views.learned import Learned, located
 from goodviews.views.ops import Op
 from goodviews.views.pairs import BuiltViews
+from goodviews.views.rand_augment import RandAugment
 from goodviews.views.splits import SPLITS, Split
 
 __all__ = ["OPS", "RECIPES", "Recipe", "recipe_warnings"]
@@ -40,6 +48,7 @@ OPS: dict[str, type[Op]] = {
         pixel_ops.Greyscale,
         pixel_ops.Solarise,
         pixel_ops.Blur,
+        RandAugment,
         pixel_ops.Noise,
         pixel_ops.Erase,
     )
@@ -280,6 +289,8 @@ def _crop_chain(low: float, *rest: dict[str, Any]) -> list[dict[str, Any]]:
 _GREY: dict[str, Any] = {"greyscale": {"p": 0.2}}
 _BLUR: dict[str, Any] = {"blur": {"sigma": [0.1, 2.0], "p": 0.5, "kernel": 0.1}}
 
+_YDBDR: dict[str, Any] = {"split": {"color_space": {"space": "ydbdr"}}}
+
 _PLAIN: dict[str, dict[str, Any]] = {
     "none": {},
     "simclr": {"ops": _crop_chain(0.08, _jitter(0.8, 0.2), _GREY, _BLUR)},
@@ -295,7 +306,17 @@ _PLAIN: dict[str, dict[str, Any]] = {
     },
     "amdim-stl": _amdim(64, 0.2, {"mean": [0.43, 0.42, 0.39], "std": [0.27, 0.26, 0.27]}),
     "amdim-imagenet": _amdim(128, 0.1, _IMAGENET),
-    "infomin": {"ops": _crop_chain(0.2, _jitter(0.8, 0.2), _BLUR, _GREY), **_IMAGENET},
+    "instdis": {"ops": _crop_chain(0.08, _jitter(0.4, 0.4, 1.0), _GREY), **_IMAGENET},
+    "moco": {"ops": _crop_chain(0.2, _jitter(0.4, 0.4, 1.0), _GREY), **_IMAGENET},
+    "cmc": {"shared": _crop_chain(0.08, _jitter(0.4, 0.1, 1.0)), **_YDBDR},
+    "infomin": {
+        "ops": _crop_chain(0.2, _jitter(0.8, 0.2), _BLUR, {"rand_augment": {}}, _GREY),
+        **_IMAGENET,
+    },
+    "cmc-v2": {
+        "shared": _crop_chain(0.2, _jitter(0.4, 0.1), _BLUR, {"rand_augment": {"ops": "cmc"}}),
+        **_YDBDR,
+    },
 }
 
 RECIPES: dict[str, Recipe] = {
