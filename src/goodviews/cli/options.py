@@ -109,7 +109,7 @@ STUDY = Verb(
             "scale",
             Literal["quick", "paper"] | None,
             None,
-            "not amdim-ablation: quick, minutes; paper, the paper's budget; none: quick",
+            "not amdim-ablation: quick, minutes (sweeps: minutes a point); paper; none: quick",
             "NAME",
         ),
         Option(
@@ -124,7 +124,7 @@ STUDY = Verb(
             "encoder",
             str | None,
             None,
-            "amdim-ablation: a multiscale one; none: amdim-tiny",
+            "a name in `goodviews list encoders`; none: the study's own",
             "NAME",
             "encoder",
         ),
@@ -144,6 +144,22 @@ STUDY = Verb(
         ),
         training_option("seeds", int | None, None, "runs a variant; none: the study's", "RUNS", 0),
         training_option("lr", float | None, None, "learning rate; none: the study's", "RATE", 0),
+        Option(
+            "transfer",
+            list[str] | None,
+            None,
+            "patch-distance, color-spaces, frequency, crop, jitter: labelled sets to probe on too",
+            "DATA",
+            "data",
+        ),
+        Option(
+            "segmentation",
+            str | None,
+            None,
+            "color-spaces: photographs labelled by pixel, train, trainannot, test, testannot",
+            "FOLDER",
+            "data",
+        ),
         training_option(
             "noise",
             Literal["shared", "independent", "none"] | None,
@@ -164,6 +180,10 @@ STUDY = Verb(
     (
         ("study critics --data mnist --download", "is a tighter bound better? in minutes"),
         ("study invertible --scale paper --seeds 3", "the paper's budget"),
+        (
+            "study patch-distance --data photos/ --transfer cifar10",
+            "how far apart should two patches be?",
+        ),
         (
             "study amdim-ablation --data cifar10 --data-root DATA/ --max-images 20000",
             "what AMDIM's parts are worth",

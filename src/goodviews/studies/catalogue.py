@@ -9,8 +9,19 @@ from typing import Any
 from goodviews.interfaces import UserError, check_name
 from goodviews.studies.amdim_ablation import amdim_ablation
 from goodviews.studies.doubts import EXPERIMENTS
+from goodviews.studies.infomin.augmentation import CROP, JITTER
+from goodviews.studies.infomin.color_spaces import COLOR_SPACES
+from goodviews.studies.infomin.frequency import FREQUENCY
+from goodviews.studies.infomin.known import regimes_study
+from goodviews.studies.infomin.patch_distance import PATCH_DISTANCE
 
-STUDIES: dict[str, Callable[..., Any]] = {"amdim-ablation": amdim_ablation, **EXPERIMENTS}
+SWEEPS = (PATCH_DISTANCE, COLOR_SPACES, FREQUENCY, CROP, JITTER)
+STUDIES: dict[str, Callable[..., Any]] = {
+    "amdim-ablation": amdim_ablation,
+    **EXPERIMENTS,
+    **{sweep.name: sweep for sweep in SWEEPS},
+    "regimes": regimes_study,
+}
 """Name -> function of the data and options."""
 
 

@@ -14,7 +14,7 @@ from goodviews.views.splits import Patches
 
 SIDE = 320
 """Pixels that photographs are brought to, unless --image-size is given."""
-PARTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.5, 9.0)
+PARTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)
 """Distances in patch sides. The paper: 64-pixel patches, 64 to 384 pixels apart: 1 to 6 sides."""
 LEAST = 3
 """Distances that a photograph must have room for."""
@@ -79,7 +79,7 @@ PATCH_DISTANCE = Sweep(
     shapes=lambda rows, names, measure: read.reverse_u(
         rows, names, measure, "a reverse-U, best at d = 128 (2 patch sides)"
     ),
-    quick=Scale(steps=400),
+    quick=Scale(encoder="convnet-half"),
     patches=True,
     image_size=SIDE,
     notes=(
