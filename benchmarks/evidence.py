@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mi_and_accuracy import compose
+from statements import PAGES, compose, picture
 
 from goodviews.cli import main as goodviews
 
@@ -208,25 +208,6 @@ EPOCH = (
 """Columns of metrics.csv on a run's page."""
 
 
-def picture(page: Path, target: Path) -> None:
-    """The top of a study's page, question to figure, as PNG."""
-    browser_path = shutil.which("chromium")
-    if browser_path is None:
-        print("no chromium: no picture", file=sys.stderr)
-        return
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        view = browser.new_page(viewport={"width": 1180, "height": 1420}, color_scheme="light")
-        view.goto(page.resolve().as_uri())
-        view.wait_for_selector(".scatterlayer .trace")
-        view.screenshot(path=target)
-        browser.close()
-
-
 def keep_rows(out: Path, name: str, data: str) -> None:
     """The rows of a study beside its page."""
     rows = (out / "rows.jsonl").read_text("utf-8").replace(data, "$GOODVIEWS_DATA")
@@ -246,7 +227,7 @@ def main() -> None:
             again = i == 0 and command.startswith("train") and out.exists()
             if goodviews(shlex.split(command + " --resume" * again)) != 0:
                 sys.exit(1)
-        if name.startswith("mi/"):
+        if name.startswith(tuple(f"{prefix}/" for prefix in PAGES.values())):
             continue
         place = {"data": "$GOODVIEWS_DATA", "out": "OUT", "recipe": f"benchmarks/{RECIPE.name}"}
         shown = [f"goodviews {template.format(**place)}" for template in RUNS[name]]
@@ -262,9 +243,10 @@ def main() -> None:
         else:
             text = run_text(name, shown, out)
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
-    experiments = [given.out / name for name in RUNS if name.startswith("mi/")]
-    if made := [out for out in experiments if (out / "study.json").exists()]:
-        compose(made, data)
+    for page, prefix in PAGES.items():
+        outs = [given.out / name for name in RUNS if name.startswith(f"{prefix}/")]
+        if made := [out for out in outs if (out / "study.json").exists()]:
+            compose(page, made, data)
 
 
 if __name__ == "__main__":
