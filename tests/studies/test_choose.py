@@ -108,6 +108,13 @@ def test_a_tie_is_said():
     assert {found.recommended, tied[-6:-1]} == {"f=0.1", "f=0.2"}
 
 
+def test_of_equals_the_one_that_shares_least_is_named():
+    """InfoMin's principle where accuracy does not decide; silent where it does."""
+    lines = conclude(study_rows(gap=0.006), math.log(10)).verdicts
+    assert sum("sharing less" in line for line in lines) == 1
+    assert not any("sharing less" in line for line in conclude(study_rows(), math.log(10)).verdicts)
+
+
 def test_an_optimum_at_the_end_of_the_dial_is_said():
     rows = [r for r in study_rows() if r.value != 0.4]
     rows += [row("f=0.3", s, 2.5, 0.9, value=0.3) for s in range(3)]

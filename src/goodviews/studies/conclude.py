@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goodviews.interfaces import Row
-from goodviews.regimes import Regime, regimes
+from goodviews.regimes import Regime, pooled_spread, regimes
 from goodviews.report.tables import Summary, summarise
 from goodviews.views import FAMILIES
 
@@ -51,6 +51,8 @@ def conclude(rows: Sequence[Row], label_nats: float | None) -> Conclusion:
     if labelled:
         _name_regimes(ranked, rows)
     lines = _verdicts(ranked, summary, label_nats)
+    if labelled:
+        lines += _least_information(ranked, rows)
     answer = _answer(best, summary) if labelled else _answer_without_labels(best)
     return Conclusion(summary, answer, lines, best["candidate"])
 
@@ -137,6 +139,34 @@ def _ties(ranked: Sequence[Summary]) -> list[str]:
     return [
         "Undecided against the best of their family (inside the seeds' spread, or at equal I_NCE): "
         f"{names}."
+    ]
+
+
+def _least_information(ranked: Sequence[Summary], rows: Sequence[Row]) -> list[str]:
+    """Of all candidates as accurate as the best, the one whose views share the least.
+
+    InfoMin's principle (Tian et al. 2020, proposition 3.1): of views that keep what the task needs,
+    those that share nothing else.
+    """
+    best = ranked[0]
+    values = {e["candidate"]: _values(rows, e["candidate"], "linear") for e in ranked}
+    spread = pooled_spread(list(values.values()))
+    counts = {name: len(found) for name, found in values.items()}
+    equal = [
+        e
+        for e in ranked
+        if best["linear"] - e["linear"]
+        <= spread.threshold(
+            counts[best["candidate"]], counts[e["candidate"]], 0.95, len(ranked) - 1
+        )
+    ]
+    least = min(equal, key=lambda e: e["nats"])
+    if least is best or not math.isfinite(spread.s):
+        return []
+    return [
+        f"As accurate as the best within the seeds' spread and sharing less: {least['candidate']} "
+        f"({least['nats']:.2f} nats against {best['nats']:.2f}), which InfoMin's principle takes "
+        "among equals."
     ]
 
 
