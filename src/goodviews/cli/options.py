@@ -23,6 +23,7 @@ from goodviews.cli.recurring import (
     views_option,
 )
 from goodviews.cli.training import TRAIN
+from goodviews.cli.view_learning import LEARN_VIEWS
 
 CHOOSE = Verb(
     "choose",
@@ -336,6 +337,7 @@ VERBS = {
     for v in (
         CHOOSE,
         STUDY,
+        LEARN_VIEWS,
         TRAIN,
         EVALUATE,
         AUDIT,

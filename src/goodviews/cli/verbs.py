@@ -28,6 +28,14 @@ def study(options: Options) -> int:
     return 0
 
 
+def learn_views(options: Options) -> int:
+    """Learn generators of views; prints as it goes."""
+    from goodviews.studies.learn_views import learn_views as run
+
+    run(**options)
+    return 0
+
+
 def train(options: Options) -> int:
     """Train one encoder; prints as it goes."""
     from goodviews.studies.runs import train as run
@@ -122,6 +130,7 @@ def learn(options: Options) -> int:
 RUN: dict[str, Callable[[Options], int]] = {
     "choose": choose,
     "study": study,
+    "learn-views": learn_views,
     "train": train,
     "evaluate": evaluate,
     "audit": audit,
