@@ -1,5 +1,7 @@
 """What every method of the catalogue does: it trains in any Trainer, and gives vectors."""
 
+import inspect
+
 import lightning
 import pytest
 import torch
@@ -22,7 +24,9 @@ def images(n=32, seed=0):
 
 def make(name):
     views = Recipe.load("simclr").build((3, 32, 32))
-    return METHODS[name](views, ENCODERS.get(name, "convnet-half"), (3, 32, 32))
+    memory = "images" in inspect.signature(METHODS[name]).parameters
+    options = {"images": 32} if memory else {}
+    return METHODS[name](views, ENCODERS.get(name, "convnet-half"), (3, 32, 32), **options)
 
 
 @pytest.mark.parametrize("name", METHODS)

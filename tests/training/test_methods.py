@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ def run(
     pixels = torch.randint(0, 256, (24, 3, size, size), dtype=torch.uint8, generator=generator)
     shape = (3, size, size)
     options = {"classes": 2} if name in ENCODERS else {}
+    if "images" in inspect.signature(METHODS[name]).parameters:
+        options = {"images": 24}
     method = METHODS[name](RECIPES["simclr"].build(shape), encoder, shape, **options)
     batches = loader(Images(pixels, "noise", labels=torch.arange(24) % 2), 8)
     return method, fit(
