@@ -10,7 +10,7 @@ from goodviews.files import write_text
 from goodviews.interfaces import Row, UserError
 from goodviews.report import page, tables
 from goodviews.report.ablation_figures import accuracy_figure, difference_figure
-from goodviews.report.study import read_rows, strip_path
+from goodviews.report.study import read_rows, strips
 from goodviews.report.tables import Summary, finite, number, percent, spread
 
 Study = Mapping[str, Any]
@@ -237,7 +237,6 @@ def ablation_page(out: Path) -> Path:
     rows, study = read_rows(out / "rows.jsonl"), page.read_json(out / "study.json")
     if not study:
         raise UserError(f"{out}: no study.json; the study is unfinished. Run its command again.")
-    strips = {v["title"]: strip_path(out, v["title"]) for v in study["variants"]}
-    images = {title: path.read_bytes() for title, path in strips.items() if path.is_file()}
+    images = strips(out, [v["title"] for v in study["variants"]])
     write_text(out / "table.md", ablation_markdown(study))
     return page.write(out / "report.html", render_ablation(rows, study, images))

@@ -24,7 +24,7 @@ from goodviews.report.experiment_values import (
     shown,
 )
 from goodviews.report.ranking import SYMBOLS
-from goodviews.report.study import read_rows
+from goodviews.report.study import read_rows, strips
 from goodviews.report.tables import finite, number, spread
 
 VERDICTS = {"shown": "sweet", "not shown": "missing"}
@@ -269,6 +269,17 @@ def legend(study: Study, rows: Sequence[Row]) -> list[dict[str, str]]:
     ]
 
 
+def many_looks(study: Study) -> bool:
+    """Whether arms differ in colour or mark: in all panels but those of a sweep's dial.
+
+    Example:
+        >>> many_looks({"panels": [{"kind": "plane"}]})
+        False
+    """
+    kinds = {str(panel.get("kind")) for panel in study.get("panels") or []}
+    return not kinds or bool(kinds - {"plane", "dial"})
+
+
 def runs(study: Study, rows: Iterable[Row]) -> list[list[str]]:
     """Every run as texts: arm, seed, the columns' final values, steps, seconds.
 
@@ -302,12 +313,15 @@ def _figures(drawn: Sequence[Panel]) -> dict[str, Any]:
     }
 
 
-def render_experiment(rows: Sequence[Row], study: Study) -> str:
+def render_experiment(
+    rows: Sequence[Row], study: Study, images: Mapping[str, bytes] | None = None
+) -> str:
     """The page as one string of HTML.
 
     Args:
         rows: Every run, failures and baselines included.
         study: The experiment's record (``study.json``).
+        images: Arm -> PNG bytes of a strip of example pairs, view 1 above view 2.
 
     Example:
         >>> "<title>Q</title>" in render_experiment([], {"question": "Q"})
@@ -321,7 +335,8 @@ def render_experiment(rows: Sequence[Row], study: Study) -> str:
         figures=_figures(drawn),
         panels=drawn,
         cards={},
-        legend=legend(study, rows),
+        legend=legend(study, rows) if many_looks(study) else [],
+        pictures={n: page.picture(png) for n, png in (images or {}).items()},
         claims=[(claim, claim_numbers(claim)) for claim in study.get("claims") or []],
         verdict_keys=VERDICTS,
         columns=columns(study),
@@ -355,4 +370,5 @@ def experiment_page(out: Path) -> Path:
     if not study:
         raise UserError(f"{out}: no study.json; the study is unfinished. Run its command again.")
     write_text(out / "table.md", experiment_markdown(study, rows))
-    return page.write(out / "report.html", render_experiment(rows, study))
+    images = strips(out, [arm["name"] for arm in arms_of(study, rows)])
+    return page.write(out / "report.html", render_experiment(rows, study, images))

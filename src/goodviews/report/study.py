@@ -164,6 +164,17 @@ def how_measured(
     return [(name, words, []) for name, words in lines]
 
 
+def strips(out: Path, candidates: Iterable[str]) -> dict[str, bytes]:
+    """The strips of example pairs that a study's folder holds: candidate -> PNG.
+
+    Example:
+        >>> strips(Path("no such folder"), ["blur=1"])
+        {}
+    """
+    paths = {name: strip_path(out, name) for name in candidates}
+    return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+
 def strip_path(out: Path, candidate: str) -> Path:
     """Where a study keeps the strip of a candidate's example pairs.
 
@@ -223,6 +234,4 @@ def study_page(out: Path) -> Path:
     rows = read_rows(out / "rows.jsonl")
     study = page.read_json(out / "study.json") or {}
     names = {row.candidate for row in rows}
-    strips = {name: strip_path(out, name) for name in names}
-    images = {name: path.read_bytes() for name, path in strips.items() if path.is_file()}
-    return page.write(out / "report.html", render_study(rows, study, images))
+    return page.write(out / "report.html", render_study(rows, study, strips(out, names)))
