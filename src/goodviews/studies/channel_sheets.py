@@ -26,10 +26,8 @@ def channel_sheet(generator: ViewGenerator, images: Tensor) -> Image.Image:
         1400
     """
     x = images.float() / 255
-    plain_split = ViewGenerator(**generator.design() | {"family": "vp"}).eval()
     with torch.no_grad():
-        plain_split.settle(x)
-        channels = [torch.cat(g.views(x), 1) for g in (plain_split, generator)]
+        channels = [torch.cat(g.views(x), 1) for g in (untrained(generator, images), generator)]
     count = min(CHANNELS_SHOWN, x.shape[1])
     step, top = SIDE + GAP, LINE + GAP
     tall = round(SIDE * x.shape[2] / max(x.shape[2:])) + GAP
@@ -45,6 +43,13 @@ def channel_sheet(generator: ViewGenerator, images: Tensor) -> Image.Image:
                 grey = (0.5 + 0.22 * values[row, i]).clamp(0, 1).expand(3, -1, -1)
                 sheet.tile(grey, (1 + side * count + i) * step, top + row * tall)
     return sheet.image
+
+
+def untrained(generator: ViewGenerator, images: Tensor) -> ViewGenerator:
+    """What the generator was before it learned: its start space, settled on uint8 images."""
+    start = ViewGenerator(**generator.design()).eval()
+    start.settle(images.float() / 255)
+    return start
 
 
 def _channel_names(generator: ViewGenerator, count: int) -> list[str]:

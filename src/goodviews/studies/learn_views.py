@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goodviews import data as data_room
+from goodviews import report
 from goodviews.data import Loaded
 from goodviews.estimators.heldout import heldout_information
 from goodviews.evaluation.features import draw
@@ -18,7 +19,7 @@ from goodviews.evaluation.online import projections
 from goodviews.files import write_atomic
 from goodviews.interfaces import Row, UserError
 from goodviews.methods.view_learning import ViewLearning
-from goodviews.studies.channel_sheets import channel_sheet
+from goodviews.studies.channel_sheets import channel_sheet, untrained
 from goodviews.studies.claims import RULE
 from goodviews.studies.findings import Findings, closed
 from goodviews.studies.folder import (
@@ -34,8 +35,9 @@ from goodviews.studies.folder import (
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.view_generators import Learning, learned, mild
 from goodviews.training import resolve_accelerator, resolve_precision
-from goodviews.views import Recipe
-from goodviews.views.learned import ViewGenerator
+from goodviews.views import BuiltViews, Recipe
+from goodviews.views.learned import Live, ViewGenerator
+from goodviews.views.preview import strip
 
 RAW_VIEWS = "raw views"
 """The arm whose generator stays as it starts: the plain split of its space."""
@@ -266,8 +268,13 @@ def _write_choice(folder: Path, shop: Workshop, kept: Row) -> None:
     write_yaml(folder / "recipe.yaml", recipe)
     generator = ViewGenerator.load(folder / name)
     some = draw(shop.loaded.test, ROWS_SHOWN, 0)
-    sheet = channel_sheet(generator, some.images(range(len(some))))
+    images = some.images(range(len(some)))
+    sheet = channel_sheet(generator, images)
     write_atomic(folder / "views.png", lambda part: sheet.save(part, format="PNG"))
+    for arm, g in ((RAW_VIEWS, untrained(generator, images)), (learning.objective, generator)):
+        pairs = strip(BuiltViews(shape, split=Live(g)), images, len(images))
+        path = report.strip_path(folder, arm)
+        write_atomic(path, lambda part, pairs=pairs: pairs.save(part, format="PNG"))  # type: ignore[misc]
 
 
 def _record(
