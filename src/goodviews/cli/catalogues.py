@@ -38,6 +38,7 @@ def _presets() -> dict[str, str]:
     found = {}
     for name, preset in PRESETS.items():
         chosen = " (the method's own)" if name in DEFAULT.values() else ""
+        chosen = " (as published)" if name.endswith("-paper") else chosen
         found[name] = (
             f"{preset['method']}{chosen}: {preset['encoder']}, views {preset['views']}, "
             f"{preset['epochs']} epochs, batch {preset['batch_size']}, "

@@ -38,6 +38,11 @@ class Option:
         """Whether the value is a list, written with commas on the command line."""
         return "list[" in str(self.type)
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether the flag alone means yes, and --no-NAME no."""
+        return self.type in (bool, bool | None)
+
 
 @dataclass(frozen=True)
 class Verb:

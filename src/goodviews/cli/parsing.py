@@ -109,7 +109,7 @@ def read(words: Sequence[str], verb: Verb) -> Request:
             request.print_config = True
         elif name == "config" or name in names:
             _store(request, name, value if equals else _value(word, names.get(name), rest))
-        elif name.startswith("no_") and name[3:] in names and names[name[3:]].type is bool:
+        elif name.startswith("no_") and name[3:] in names and names[name[3:]].is_switch:
             _store(request, name[3:], "false")
         else:
             raise _unknown(key, verb, word[: len(word) - len(word.lstrip("-"))])
@@ -126,7 +126,7 @@ def _store(request: Request, name: str, value: str) -> None:
 
 def _value(flag: str, option: Option | None, rest: list[str]) -> str:
     """Take the value of ``flag`` from the words that follow it."""
-    if option is not None and option.type is bool:
+    if option is not None and option.is_switch:
         explicit = rest and rest[0].lower() in ("true", "false", "yes", "no")
         return rest.pop(0) if explicit else "true"
     if not rest or rest[0].startswith("--"):

@@ -65,6 +65,7 @@ TRAIN = Verb(
         _preset("schedule", Literal["cosine", "steps"], "of the rate after the warm-up", ""),
         _preset("milestones", list[int], "epochs after which --schedule steps decays", "EPOCHS"),
         _preset("decay", float, "factor of each milestone", "FACTOR"),
+        _preset("min_lr", float, "at the end of a cosine", "RATE", -1e-12),
         _preset("warmup_epochs", float, "of linear warm-up", "EPOCHS"),
         _preset("warmup_steps", int, "the same in steps, in its place", "STEPS"),
         training_option(
@@ -93,7 +94,7 @@ TRAIN = Verb(
         training_option(
             "baseline_seeds", int, 3, "untrained networks in that comparison", "NETWORKS", -1
         ),
-        _method("temperature", float, "simclr, infonce: of the cosine critic", "NUMBER", 0),
+        _method("temperature", float, "of the cosine critic (not amdim, dim)", "NUMBER", 0),
         _method("critic", str, "infonce: a name in `goodviews list critics`", "NAME"),
         _method("bound", str, "infonce, dim: a name in `goodviews list bounds`", "NAME"),
         _method(
@@ -109,6 +110,27 @@ TRAIN = Verb(
         _method("alpha", float, "amdim: weight of the mixture posterior's entropy", "WEIGHT", 0),
         _method("tau", float, "amdim: temperature of the mixture's posterior", "NUMBER", -1e-9),
         _method("n_views", int, "amdim: views of an image that meet", "VIEWS", 0),
+        _method(
+            "memory",
+            Literal["bank", "queue", "batch"],
+            "instdis, cmc, moco, pirl, infomin ...: where the negatives come from",
+            "",
+        ),
+        _method("negatives", int, "the same: K of bank or queue, at most the images", "IMAGES", 0),
+        _method("jigsaw", bool, "the same: add the JigSaw branch, or --no-jigsaw", ""),
+        _method("jigsaw_weight", float, "the same: its share of the loss, 0.5", "BETA", -1e-9),
+        _method("head", Literal["linear", "mlp"], "the same: the projection", ""),
+        _method(
+            "loss", Literal["softmax", "nce"], "the same: nce with a bank (InstDis, constant Z)", ""
+        ),
+        _method(
+            "momentum_encoder",
+            float,
+            "the same: alpha of the queue's encoder (0.99 small, 0.999 paper)",
+            "ALPHA",
+            -1e-9,
+        ),
+        _method("bank_momentum", float, "the same: old share of a bank's row, 0.5", "M", -1e-9),
         Option("out", str, "goodviews-train", "the run's folder, new or empty", "FOLDER", "output"),
         Option("resume", bool, False, "continue the run in --out where it was", "", "output"),
         Option(
@@ -142,6 +164,8 @@ TRAIN = Verb(
         ("train simclr --data photos/ --views study/recipe.yaml", "on the views of `choose`"),
         ("train amdim --data photos/ --epochs 100", "multiscale features across views"),
         ("train infonce --critic bilinear --bound nwj", "any critic, any bound"),
+        ("train infomin --data photos/", "momentum encoder, queue, JigSaw, strong views"),
+        ("train moco --memory bank --jigsaw --head mlp", "their parts in any combination"),
         ("train --config run/config.yaml --out again --seed 1", "a run again, another seed"),
     ),
     positional=("method", "data"),

@@ -189,14 +189,26 @@ class Timm(nn.Module):
     r"""Any backbone of timm by name (optional extra "timm"), random weights, no download.
 
     Arguments:
-        name: timm's name, for example "resnet18".
+        name: timm's name, for example "resnet18"; "-half" after a ResNet's halves the width of
+            its stages, not of its first layer (CMC's encoders: "resnet50-half").
         in_channels: channels of the view.
         image_size: passed on to models that need it (vision transformers).
+
+    Raises:
+        UserError: without timm, for a name it does not have, or a half of what is no ResNet.
     """
 
     def __init__(self, name: str, in_channels: int, image_size: tuple[int, int]) -> None:
         super().__init__()
-        self.layers = timm_model("timm", name, in_channels, image_size, num_classes=0)
+        whole = name.removesuffix("-half")
+        half = {} if whole == name else {"channels": (32, 64, 128, 256)}
+        try:
+            self.layers = timm_model("timm", whole, in_channels, image_size, num_classes=0, **half)
+        except TypeError as error:
+            raise UserError(
+                f"--encoder: timm/{name}: only timm's ResNets can be halved. "
+                "Use for example timm/resnet50-half."
+            ) from error
         self.dim: int = self.layers.num_features  # type: ignore[assignment]
 
     def forward(self, view: Tensor) -> Features:

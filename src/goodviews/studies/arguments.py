@@ -24,6 +24,14 @@ OPTIONS = {
     "alpha": "alpha",
     "tau": "tau",
     "n_views": "n_views",
+    "memory": "memory",
+    "negatives": "negatives",
+    "jigsaw": "jigsaw",
+    "jigsaw_weight": "jigsaw_weight",
+    "head": "head",
+    "loss": "loss",
+    "momentum_encoder": "momentum_encoder",
+    "bank_momentum": "bank_momentum",
 }
 """Arguments that are the method's own -> their names there."""
 

@@ -36,7 +36,7 @@ class Design:
         encoder: a name for :func:`goodviews.encoders.build`.
         recipe: how the views are made.
         image_shape: channels, height, width of the raw images.
-        options: the method's own (temperature, projection_dim, critic, bound, clip).
+        options: the method's own (temperature, projection_dim, critic, memory, ...).
     """
 
     method: str
@@ -45,8 +45,13 @@ class Design:
     image_shape: Shape
     options: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, seed: int = 0) -> ViewMethod:
+    def build(self, seed: int = 0, images: int | None = None) -> ViewMethod:
         """The method with weights drawn from ``seed``, laid out channels last (always: same bits).
+
+        Args:
+            seed: of the weights.
+            images: number of training images, for a method that is to be trained; None leaves
+                out what only training needs (memories, momentum encoders).
 
         Raises:
             UserError: unknown method or encoder, an option the method has not, views that do not
@@ -68,7 +73,10 @@ class Design:
                 )
         views = self.recipe.build(self.image_shape)
         build = METHODS[self.method]
-        method = build(views, self.encoder, self.image_shape, seed=seed, **self.options)
+        size = {"images": images} if images is not None and "images" in known else {}
+        method = build(views, self.encoder, self.image_shape, seed=seed, **size, **self.options)
+        if images is None:
+            method.strip()
         return cast(ViewMethod, channels_last(method))
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +120,11 @@ def export(
         UserError: a weight is not finite, or all embeddings are one; nothing is written.
     """
     refuse_useless(method, sample, out)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in method.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in method.state_dict().items()
+        if name.split(".")[0] not in method.TRAINING_ONLY
+    }
     weights = write_atomic(out / WEIGHTS, lambda path: save_file(tensors, path))
     card = {
         "format": FORMAT,

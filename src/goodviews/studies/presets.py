@@ -63,6 +63,57 @@ _TINY: dict[str, Any] = _AMDIM | {
 }
 """For two CPU cores: a small encoder, a short run, and so a higher rate and a cosine."""
 
+_MEMORY: dict[str, tuple[str, str, str, bool, str, float]] = {
+    "instdis": ("instdis", "convnet", "bank", False, "linear", 0.07),
+    "cmc": ("cmc", "convnet-half", "bank", False, "linear", 0.07),
+    "moco": ("moco", "convnet", "queue", False, "linear", 0.07),
+    "moco-v2": ("moco-v2", "convnet", "queue", False, "mlp", 0.2),
+    "pirl": ("instdis", "convnet", "bank", True, "linear", 0.07),
+    "cmc-v2": ("cmc-v2", "convnet-half", "queue", False, "mlp", 0.2),
+    "infomin": ("infomin", "convnet", "queue", True, "mlp", 0.15),
+}
+"""Method -> views, small encoder, memory, JigSaw, head, temperature (Tian et al. 2020, code)."""
+
+_COSINE = ("moco-v2", "cmc-v2", "infomin")
+"""Methods whose published runs take the cosine; the others step down at epochs 120 and 160."""
+
+
+def _memory(method: str) -> dict[str, Any]:
+    """The parts of a method, as published."""
+    views, _, memory, jigsaw, head, temperature = _MEMORY[method]
+    parts = {"memory": memory, "jigsaw": jigsaw, "head": head, "temperature": temperature}
+    return {"method": method, "views": views, **parts, "projection_dim": 128}
+
+
+def _small(method: str) -> dict[str, Any]:
+    """For 32 pixels and a CPU: a small encoder, few epochs, a memory that is soon renewed."""
+    small = {"encoder": _MEMORY[method][1], "negatives": 4096, "momentum_encoder": 0.99}
+    return _SIMCLR | _memory(method) | small
+
+
+def _paper(method: str) -> dict[str, Any]:
+    """The published run on ImageNet: ResNet-50 (for CMC two of half width), 200 epochs of SGD."""
+    steps = {"schedule": "steps", "milestones": [120, 160], "decay": 0.1}
+    cosine = {"schedule": "cosine", "min_lr": 3e-5}
+    return {
+        **_memory(method),
+        **(cosine if method in _COSINE else steps),
+        "momentum_encoder": 0.999,
+        "bank_momentum": 0.5,
+        "jigsaw_weight": 0.5,
+        "encoder": "timm/resnet50-half" if method in ("cmc", "cmc-v2") else "timm/resnet50",
+        "image_size": 224,
+        "negatives": 65_536,
+        "epochs": 200,
+        "batch_size": 256,
+        "optimizer": "sgd",
+        "lr": 0.03,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "warmup_epochs": 0.0,
+    }
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "simclr": _SIMCLR,
     "infonce": _SIMCLR | {"method": "infonce"},
@@ -74,9 +125,18 @@ PRESETS: dict[str, dict[str, Any]] = {
     "amdim-imagenet-medium": _amdim("amdim-imagenet-medium", "amdim-imagenet", 128, 50, 30, 45),
     "amdim-imagenet-large": _amdim("amdim-imagenet-large", "amdim-imagenet", 128, 50, 30, 45),
     "dim": _TINY | {"method": "dim", "views": "none"},
+    **{method: _small(method) for method in _MEMORY},
+    **{f"{method}-paper": _paper(method) for method in _MEMORY},
 }
+"""Named as a method: small enough for a CPU; NAME-paper and amdim-*: the published run."""
 
-DEFAULT = {"simclr": "simclr", "infonce": "infonce", "amdim": "amdim-tiny", "dim": "dim"}
+DEFAULT = {
+    "simclr": "simclr",
+    "infonce": "infonce",
+    "amdim": "amdim-tiny",
+    "dim": "dim",
+    **{method: method for method in _MEMORY},
+}
 """Method -> the preset that is taken when none is named."""
 
 
@@ -104,10 +164,21 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(preset: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset with its milestones at the same shares of a run of another length."""
+    """The preset without what the choices leave no use for, its milestones at the same shares."""
     fitted = dict(preset)
-    if chosen.get("schedule") == "cosine":
-        fitted.pop("milestones", None)
+    memory, jigsaw, schedule = (
+        {**preset, **chosen}.get(name) for name in ("memory", "jigsaw", "schedule")
+    )
+    idle = {
+        "milestones": schedule == "cosine",
+        "min_lr": schedule == "steps" or "lr" in chosen,
+        "momentum_encoder": memory != "queue",
+        "bank_momentum": memory != "bank",
+        "negatives": memory == "batch",
+        "jigsaw_weight": not jigsaw,
+    }
+    for name in (name for name, useless in idle.items() if useless):
+        fitted.pop(name, None)
     if "milestones" in fitted and "epochs" in chosen:
         share = chosen["epochs"] / preset["epochs"]
         fitted["milestones"] = [max(1, round(share * epoch)) for epoch in preset["milestones"]]

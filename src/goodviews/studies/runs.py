@@ -94,6 +94,7 @@ def train(
     schedule: Literal["cosine", "steps"] | None = None,
     milestones: Sequence[int] | None = None,
     decay: float | None = None,
+    min_lr: float | None = None,
     warmup_epochs: float | None = None,
     warmup_steps: int | None = None,
     clip: float | None = None,
@@ -108,6 +109,14 @@ def train(
     alpha: float | None = None,
     tau: float | None = None,
     n_views: int | None = None,
+    memory: Literal["bank", "queue", "batch"] | None = None,
+    negatives: int | None = None,
+    jigsaw: bool | None = None,
+    jigsaw_weight: float | None = None,
+    head: Literal["linear", "mlp"] | None = None,
+    loss: Literal["softmax", "nce"] | None = None,
+    momentum_encoder: float | None = None,
+    bank_momentum: float | None = None,
     seed: int = 0,
     image_size: int | None = None,
     max_images: int | None = None,
@@ -148,14 +157,15 @@ def train(
         optimizer: adamw, adam, lars (large batches) or sgd.
         weight_decay: decay of weights; biases and norms are left alone.
         momentum: of sgd and lars; first beta of adamw and adam.
-        schedule: cosine to 0, or steps down at the milestones.
+        schedule: cosine to `min_lr`, or steps down at the milestones.
         milestones: epochs after which the rate is multiplied by `decay`.
         decay: factor of each milestone.
+        min_lr: rate at the end of a cosine.
         warmup_epochs: epochs of linear warm-up.
         warmup_steps: the same in steps; takes its place.
         clip: largest gradient norm; none: no clipping.
-        temperature: simclr, infonce: of the cosine scores.
-        projection_dim: simclr, infonce: width of the projection.
+        temperature: of the cosine scores (not amdim, dim).
+        projection_dim: width of the projection (not amdim, dim).
         critic: infonce only, default cosine: a name of `goodviews list critics`.
         bound: infonce and dim, default infonce: a name of `goodviews list bounds`.
         score_clip: infonce, amdim, dim: soft clip c of the scores (AMDIM: 20); 0: none.
@@ -165,6 +175,14 @@ def train(
         alpha: amdim with a mixture: weight of its posterior's entropy.
         tau: amdim with a mixture: temperature of its posterior.
         n_views: amdim: views of an image that meet.
+        memory: instdis, moco, infomin ...: where negatives come from: bank, queue or batch.
+        negatives: K of the bank or the queue, at most the number of training images.
+        jigsaw: add the JigSaw branch of PIRL and InfoMin.
+        jigsaw_weight: its share beta of the loss.
+        head: linear or mlp projection.
+        loss: softmax; nce with a bank: binary, constant Z (Wu et al. 2018).
+        momentum_encoder: alpha of the encoder that fills the queue.
+        bank_momentum: share of the old row when a bank's row is renewed.
         seed: of weights, order, views and split.
         image_size: side in pixels the images are brought to.
         max_images: train on at most so many images.
@@ -231,7 +249,8 @@ class _Training:
         loaded = self._load()
         settings = settings_of(self.given, streamed=not hasattr(loaded.train, "pixels")).check()
         design = self._design(loaded)
-        method = design.build(self.given["seed"])
+        method = design.build(self.given["seed"], images=len(loaded.train))
+        self._say_negatives(method, design)
         loader = data_room.loader(
             loaded.train,
             settings.batch_size,
@@ -311,6 +330,15 @@ class _Training:
         options = method_options(self.given, classes)
         shape = loaded.train.shape
         return Design(self.given["method"], self.given["encoder"], self.recipe, shape, options)
+
+    def _say_negatives(self, method: ViewMethod, design: Design) -> None:
+        """Warn where there are fewer images than the negatives asked for."""
+        asked, found = design.options.get("negatives"), getattr(method, "negatives", None)
+        if asked and found and found < asked:
+            self.echo(
+                f"warning: --negatives: {asked} are more than the {found} training images; "
+                f"{found} are used"
+            )
 
     def _open_folder(self, loaded: Loaded, settings: TrainSettings) -> None:
         """Write what is known before the first step."""
