@@ -50,6 +50,8 @@ class Scale:
     probe_images: int = 10_000
     encoder: str = "convnet"
     max_images: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the method."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,6 @@ class Sweep:
     quick: Scale = Scale()
     paper: Scale = Scale(steps=20_000)
     method: str = "infonce"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the method."""
     joined: bool = True
     """Whether the dial has an order."""
     patches: bool = False
@@ -183,7 +183,7 @@ class Sweep:
                 "Name a labelled set, for example --transfer cifar10."
             )
         bench = self.bench(loaded, budget, others, segmentation, device, precision)
-        settings = self.settings(data, labels, bench, scale)
+        settings = self.settings(data, labels, bench, scale, budget.options)
         with disk_guard(out):
             folder = open_study(Path(out), settings)
             for line in data_lines(loaded, folder):
@@ -308,10 +308,15 @@ class Sweep:
         shape: Shape = loaded.train.shape
         views = Recipe.from_dict(job.recipe).build(shape)
         encoders.build(scale.encoder, shape[0], shape[1:])  # a name that is not known
-        return METHODS[self.method](views, scale.encoder, shape, seed=job.seed, **self.options)
+        return METHODS[self.method](views, scale.encoder, shape, seed=job.seed, **scale.options)
 
     def settings(
-        self, data: str, labels: str | None, bench: TransferBench, scale: str
+        self,
+        data: str,
+        labels: str | None,
+        bench: TransferBench,
+        scale: str,
+        options: Mapping[str, Any],
     ) -> dict[str, Any]:
         """What every row is made with."""
         limits = {k: v for k, v in asdict(bench.budget).items() if k not in ("seeds", "families")}
@@ -322,7 +327,7 @@ class Sweep:
                 "labels": labels,
                 "scale": scale,
                 "method": self.method,
-                **self.options,
+                **options,
                 "lr": bench.settings.lr,
                 "image_shape": list(bench.loaded.train.shape),
                 "n_train": len(bench.loaded.train),
