@@ -146,6 +146,22 @@ STUDY = Verb(
         training_option("seeds", int | None, None, "runs a variant; none: the study's", "RUNS", 0),
         training_option("lr", float | None, None, "learning rate; none: the study's", "RATE", 0),
         Option(
+            "backgrounds",
+            str | None,
+            None,
+            "shared-factors: labelled photographs behind the digits; none: two bundled ones",
+            "DATA",
+            "data",
+        ),
+        Option(
+            "agree",
+            str | None,
+            None,
+            "shared-factors: what sharing means; none: digit=class,background=crop",
+            "WORDS",
+            "data",
+        ),
+        Option(
             "transfer",
             list[str] | None,
             None,

@@ -70,6 +70,8 @@ class MovingDigits:
         target: t, the frame that a partner agrees with.
         side: of the canvas, pixels.
         speed: of the digit, canvases a frame.
+        brightness: that photographs are multiplied by, in (0, 1]: the darker, the easier a small
+            network finds the white digit.
         agree: factor -> what sharing it means, of :data:`AGREEMENTS`; None: the defaults, which
             are another image of the same digit, and the same crop of the same photograph.
 
@@ -97,13 +99,16 @@ class MovingDigits:
         target: int = 20,
         side: int = 64,
         speed: float = 0.1,
+        brightness: float = 1.0,
         agree: Mapping[str, str] | None = None,
     ) -> None:
         if len(frames) < 1:
             raise UserError("frames: none. Name one or more, for example range(1, 11).")
         self.digits, self.backgrounds = (_labelled(x) for x in (digits, backgrounds))
         self.frames, self.target = tuple(frames), target
-        self.side, self.speed = side, speed
+        self.side, self.speed, self.brightness = side, speed, brightness
+        if not 0 < brightness <= 1:
+            raise UserError(f"brightness: {brightness} is not in (0, 1]. Use 1 for none.")
         self.agree = {factor: ways[0] for factor, ways in AGREEMENTS.items()} | dict(agree or {})
         for factor, way in self.agree.items():
             check_name("agree", factor, AGREEMENTS)
@@ -184,12 +189,13 @@ class MovingDigits:
         line = torch.arange(self.cut)
         rows, columns = ((c[:, None] + line) for c in corner.unbind(1))
         photo = background[:, None, None], slice(None), rows[:, :, None], columns[:, None, :]
-        crops = self.backgrounds.pixels[photo]  # (n, cut, cut, 3)
-        if self.cut == self.side:
-            return crops
-        crops = crops.permute(0, 3, 1, 2).float()
-        crops = interpolate(crops, (self.side, self.side), mode="bilinear", antialias=True)
-        return crops.round().byte().permute(0, 2, 3, 1)
+        crops = self.backgrounds.pixels[photo].permute(0, 3, 1, 2)  # (n, 3, cut, cut)
+        size = (self.side, self.side)
+        if self.cut != self.side:
+            crops = interpolate(crops.float(), size, mode="bilinear", antialias=True)
+        if self.brightness < 1:
+            crops = crops * self.brightness
+        return (crops.round().byte() if crops.is_floating_point() else crops).permute(0, 2, 3, 1)
 
     # --- what is used
 

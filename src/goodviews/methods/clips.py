@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
+import lightning
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from goodviews.encoders.catalogue import build
 from goodviews.encoders.video import ClipEncoder
@@ -103,3 +108,76 @@ def clips(
         parts: list[nn.Module] = [frame if still else ClipEncoder(frame, hidden), image]
         heads = [MLP([int(p.dim), projection_dim]) for p in parts]  # type: ignore[arg-type]
         return ClipContrastive(ClipAndImage(), parts, heads, InfoNCE(temperature), seed)
+
+
+class Labelled(Protocol):
+    """A batch of images and their factors."""
+
+    images: Tensor
+    """uint8, (n, c, h, w)."""
+    factors: Mapping[str, Tensor]
+    """Classes, int64 (n,), and a place in pixels, (n, 2)."""
+
+
+class FactorClassifier(lightning.LightningModule):
+    r"""The supervised reference: an image encoder and a linear head a factor, trained together.
+
+    loss = sum over class factors of the cross-entropy + mean squared error of the position, in
+    units of ``spread`` pixels. Called on uint8 images it gives the encoder's representation.
+
+    Arguments:
+        encoder: name for :func:`goodviews.encoders.build`.
+        image_shape: channels, height, width of the images.
+        classes: factor -> number of classes.
+        position: the factor that is a place in pixels.
+        spread: of the place, pixels.
+        seed: of the weights.
+
+    References:
+        Tian et al. 2020, section 4.2, the row "supervised".
+
+    Example:
+        >>> net = FactorClassifier("frame-cnn", (3, 16, 16), {"digit": 10})
+        >>> net(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape
+        torch.Size([2, 64])
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        image_shape: Shape,
+        classes: Mapping[str, int],
+        *,
+        position: str = "position",
+        spread: float = 10.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            self.encoder = build(encoder, image_shape[0], image_shape[1:])
+            width: int = self.encoder.dim  # type: ignore[assignment]
+            sizes = {**classes, position: 2}
+            self.heads = nn.ModuleDict({f: nn.Linear(width, size) for f, size in sizes.items()})
+        self.classes, self.position, self.spread = tuple(classes), position, spread
+        self.centre = (image_shape[1] - 1) / 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The representation of uint8 images (n, c, h, w): float32, shape (n, D)."""
+        summary: Tensor = self.encoder(_scaled(images)).summary
+        return summary.float()
+
+    def losses(self, images: Tensor, factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of each head."""
+        z = self(images)
+        with torch.autocast(images.device.type, enabled=False):
+            told = {factor: head(z) for factor, head in self.heads.items()}
+        found = {f: functional.cross_entropy(told[f], factors[f]) for f in self.classes}
+        place = (factors[self.position] - self.centre) / self.spread
+        return found | {self.position: functional.mse_loss(told[self.position], place)}
+
+    def training_step(self, batch: Labelled, batch_idx: int) -> Tensor:
+        """The sum of the losses of images with ``factors``; logs loss."""
+        loss = torch.stack(list(self.losses(batch.images, batch.factors).values())).sum()
+        self.log("loss", loss, batch_size=len(batch.images))
+        return loss

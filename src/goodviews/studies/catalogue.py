@@ -13,14 +13,17 @@ from goodviews.studies.infomin.augmentation import CROP, JITTER
 from goodviews.studies.infomin.color_spaces import COLOR_SPACES
 from goodviews.studies.infomin.frequency import FREQUENCY
 from goodviews.studies.infomin.known import regimes_study
+from goodviews.studies.infomin.methods import VIEW_METHODS
 from goodviews.studies.infomin.patch_distance import PATCH_DISTANCE
+from goodviews.studies.infomin.shared_factors import shared_factors
 
-SWEEPS = (PATCH_DISTANCE, COLOR_SPACES, FREQUENCY, CROP, JITTER)
+SWEEPS = (PATCH_DISTANCE, COLOR_SPACES, FREQUENCY, CROP, JITTER, VIEW_METHODS)
 STUDIES: dict[str, Callable[..., Any]] = {
     "amdim-ablation": amdim_ablation,
     **EXPERIMENTS,
     **{sweep.name: sweep for sweep in SWEEPS},
     "regimes": regimes_study,
+    "shared-factors": shared_factors,
 }
 """Name -> function of the data and options."""
 
