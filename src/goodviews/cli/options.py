@@ -40,6 +40,23 @@ CHOOSE = Verb(
             "views",
         ),
         Option("base", str | None, None, "recipe that the families change", "RECIPE", "views"),
+        Option(
+            "search",
+            str | None,
+            None,
+            "search one dial instead: to --target-nats, else to the best probe",
+            "FAMILY",
+            "views",
+        ),
+        Option(
+            "target_nats",
+            float | None,
+            None,
+            "what the views of the search shall share; none: the best probe",
+            "NATS",
+            "views",
+            0,
+        ),
         encoder_option("budget or objective"),
         training_option(
             "objective",
@@ -88,6 +105,7 @@ CHOOSE = Verb(
         ("choose --data photos/ --labels labels.csv --out study", "on your images"),
         ("choose --data photos/ --families crop-scale,blur --budget standard", "two families"),
         ("choose --data photos/ --objective amdim", "for encoders with local features"),
+        ("choose --data photos/ --search color-jitter --target-nats 2", "a dial set to an amount"),
     ),
     positional=("data",),
 )

@@ -39,6 +39,7 @@ def excess(nats: Tensor, budget: float | None = None) -> Tensor:
     at the start, where encoders find little, it makes g push information into both views.
 
     Example:
+        >>> import torch
         >>> float(excess(torch.tensor(3.0))), float(excess(torch.tensor(3.0), 2.5))
         (3.0, 0.5)
         >>> float(excess(torch.tensor(1.0), 2.5))
@@ -67,6 +68,7 @@ class ViewGame(nn.Module):
         UserError: an unknown objective, a budget that is not positive.
 
     Example:
+        >>> import torch
         >>> z = torch.eye(8)
         >>> losses = ViewGame("unsupervised", 0.1)(z, z)
         >>> bool(losses.generator == -losses.encoders)

@@ -13,6 +13,7 @@ from goodviews.studies.infomin.augmentation import CROP, JITTER
 from goodviews.studies.infomin.color_spaces import COLOR_SPACES
 from goodviews.studies.infomin.frequency import FREQUENCY
 from goodviews.studies.infomin.known import regimes_study
+from goodviews.studies.infomin.learned_views import LEARNED_VIEWS
 from goodviews.studies.infomin.methods import VIEW_METHODS
 from goodviews.studies.infomin.patch_distance import PATCH_DISTANCE
 from goodviews.studies.infomin.shared_factors import shared_factors
@@ -23,6 +24,7 @@ STUDIES: dict[str, Callable[..., Any]] = {
     **EXPERIMENTS,
     **{sweep.name: sweep for sweep in SWEEPS},
     "regimes": regimes_study,
+    LEARNED_VIEWS.name: LEARNED_VIEWS,
     "shared-factors": shared_factors,
 }
 """Name -> function of the data and options."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from goodviews import data as data_room
@@ -27,6 +28,8 @@ from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.learners import OBJECTIVES, Learner
 from goodviews.studies.measure import Bench, made_with
 from goodviews.studies.plan import family_names, fitting, plan, spend
+from goodviews.studies.search import TRAININGS, Search, concluded
+from goodviews.studies.search import search as sought
 from goodviews.studies.strips import draw_strips
 from goodviews.training import resolve_accelerator, resolve_precision
 from goodviews.views import Recipe
@@ -53,6 +56,8 @@ def choose(
     seeds: int | None = None,
     out: str | Path = "goodviews-choose",
     base: str | None = None,
+    search: str | None = None,
+    target_nats: float | None = None,
     objective: str = "infonce",
     encoder: str | None = None,
     temperature: float = 0.2,
@@ -85,6 +90,9 @@ def choose(
         seeds: runs a candidate; None takes the budget's.
         out: folder for rows.jsonl, recipe.yaml, study.json, views/ and report.html.
         base: recipe whose one op a family replaces; None is a mild usual one.
+        search: family whose dial is searched instead of swept, see
+            :class:`goodviews.studies.search.Search`; it takes the place of families.
+        target_nats: I(v1;v2) that the search is to reach; None: the best probe (needs labels).
         objective: "infonce", or "amdim": multiscale NCE (Bachman et al. 2019) with the encoder
             amdim-tiny on images of 32 pixels; views it cannot read (patches, halves) are left out.
         encoder: name for :func:`goodviews.encoders.build`; None takes the objective's or budget's.
@@ -113,6 +121,8 @@ def choose(
     limits = spend(BUDGETS[budget], wanted)
     learner = Learner.of(objective, encoder, lr, temperature, limits.encoder)
     names = family_names(families)
+    if (names and search) or (target_nats is not None and not search):
+        raise UserError("--search: takes the place of --families, and --target-nats needs it.")
     start = Recipe.load(base) if base else None
     loaded = data_room.load(
         data,
@@ -130,33 +140,52 @@ def choose(
     resolve_precision(precision, resolve_accelerator(device))
     settings = learner.training(limits.steps, limits.batch_size, device, precision)
     bench = Bench(loaded, limits, lambda job: learner.method(job, shape), settings, labelled)
-    jobs, notes = plan(loaded, names, limits, start, learner)
+    how = Search.of(search, target_nats, loaded, start, labelled) if search else None
+    jobs, notes = ([], []) if how else plan(loaded, names, limits, start, learner)
     folder = open_study(Path(out), made_with(bench, learner.settings(), data, labels))
     write_json(folder / "data_report.json", loaded.report)
     for line in [*data_lines(loaded, folder), *(f"note: {note}" for note in notes)]:
         echo(line)
+    runs = f"{len(jobs)} runs" if how is None else f"{search}, at most {TRAININGS} values"
     echo(
-        f"plan: {len(jobs)} runs ({limits.seeds} seeds), {limits.steps} steps of "
+        f"plan: {runs} ({limits.seeds} seeds), {limits.steps} steps of "
         f"{limits.batch_size} images each, K = {limits.candidates}, {objective} with encoder "
         f"{learner.encoder}"
     )
-    draw_strips(folder, jobs, loaded)
-    rows = run_grid(
-        jobs, bench.measure, folder / "rows.jsonl", read_json(folder / "settings.json"), echo
-    )
-    study = _concluded(rows, jobs, bench, folder, command_line("choose", choose, given), budget)
+    path, made = folder / "rows.jsonl", read_json(folder / "settings.json")
+
+    def run(wanted: Sequence[Job]) -> list[Row]:
+        draw_strips(folder, wanted, loaded)
+        return run_grid(wanted, bench.measure, path, made, echo)
+
+    finish = None
+    if how is None:
+        rows = run(jobs)
+    else:
+        rows, jobs, tried = sought(how, limits.seeds, path, run)
+        finish = partial(concluded, how=how, tried=tried)
+    command = command_line("choose", choose, given)
+    study = _concluded(rows, jobs, bench, folder, command, budget, finish)
     method = {"infonce": "simclr"}.get(objective, objective)
     _tell(study, f"goodviews train {method} --data {shlex.quote(str(data))}", echo)
     return study
 
 
 def _concluded(
-    rows: list[Row], jobs: Sequence[Job], bench: Bench, folder: Path, command: str, budget: str
+    rows: list[Row],
+    jobs: Sequence[Job],
+    bench: Bench,
+    folder: Path,
+    command: str,
+    budget: str,
+    finish: Callable[[Conclusion], Conclusion] | None = None,
 ) -> Study:
-    """Conclude, and write recipe.yaml, study.json and the page."""
+    """Conclude, ``finish`` last; write recipe.yaml, study.json and the page."""
     loaded, labels = bench.loaded, bench.loaded.test.labels
     h_y = label_entropy(labels) if bench.labelled and labels is not None else None
     conclusion = conclude(rows, h_y)
+    if finish is not None:
+        conclusion = finish(conclusion)
     recipe = next(
         (Recipe.from_dict(j.recipe) for j in jobs if j.candidate == conclusion.recommended), None
     )

@@ -269,7 +269,12 @@ class LearnedViews(Sweep):
         return LearnedBench(**known, learning=games, generators=self.folder / "generators")
 
     def settings(
-        self, data: str, labels: str | None, bench: TransferBench, scale: str
+        self,
+        data: str,
+        labels: str | None,
+        bench: TransferBench,
+        scale: str,
+        options: Mapping[str, Any],
     ) -> dict[str, Any]:
         """What every row is made with."""
         assert isinstance(bench, LearnedBench)
@@ -277,7 +282,7 @@ class LearnedViews(Sweep):
         differing = ("objective", "family", "space", "budget")
         games = {f"game_{k}": v for k, v in game.items() if k not in differing}
         found: dict[str, Any] = plain(games)
-        return super().settings(data, labels, bench, scale) | found
+        return super().settings(data, labels, bench, scale, options) | found
 
 
 LEARNED_VIEWS = LearnedViews(
