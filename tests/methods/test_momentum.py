@@ -1,13 +1,10 @@
-"""Bank, queue, momentum encoder and JigSaw branch against their formulas; two processes as one."""
+"""Bank, queue, momentum encoder and JigSaw branch against their formulas, term by term."""
 
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from goodviews.interfaces import Batch, UserError
 from goodviews.methods import METHODS
@@ -269,57 +266,3 @@ def test_a_bank_needs_the_images_and_has_no_place_for_partners():
     method = make("instdis")
     with pytest.raises(UserError, match="--memory: a bank holds one row"):
         method.contrast(paired, method.draw())
-
-
-# --- two processes: run as a program, this file is one of them ----------------------------------
-
-
-def results(part):
-    """Loss, memory after the step and gradients of a batch, by method; batch norm in eval."""
-    found = {}
-    for name in ("moco", "infomin", "instdis"):
-        method = make(name, "none", negatives=20, images=IMAGES, jigsaw=False).eval()
-        contrasted = method.contrast(batch(8)._replace(**part_of(batch(8), part)), method.draw())
-        contrasted.loss.backward()
-        trained = [*method.encoders.parameters(), *method.heads.parameters()]
-        gradients = [p.grad.clone() for p in trained]
-        found[name] = contrasted.loss.detach(), method.memories.state_dict(), gradients
-    return found
-
-
-def part_of(whole, part):
-    return {"images": whole.images[part], "index": whole.index[part]}
-
-
-def test_two_processes_are_one(tmp_path):
-    programs = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)
-    ]
-    expected = results(slice(None))
-    assert [program.wait(120) for program in programs] == [0, 0]
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
-    for name, (loss, memory, gradients) in expected.items():
-        for part in parts:
-            for key, tensor in memory.items():
-                torch.testing.assert_close(part[name][1][key], tensor, rtol=0, atol=1e-6)
-        if name == "instdis":  # its negatives are drawn for each process
-            continue
-        losses = torch.stack([part[name][0] for part in parts])
-        assert losses[0] != losses[1]
-        torch.testing.assert_close(losses.mean(), loss, rtol=0, atol=1e-5)
-        found = zip(*(part[name][2] for part in parts), strict=True)
-        for pair, whole in zip(found, gradients, strict=True):
-            mean = torch.stack(pair).mean(0)  # what DDP makes of them
-            torch.testing.assert_close(mean, whole, rtol=1e-4, atol=1e-5)
-
-
-def main(rank, folder):
-    torch.set_num_threads(1)
-    where = f"file://{folder}/meeting"
-    distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
-    torch.save(results(slice(4 * rank, 4 * rank + 4)), folder / f"{rank}.pt")
-    distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
