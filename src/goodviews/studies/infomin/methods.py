@@ -146,7 +146,7 @@ class Comparison(Sweep):
         encoders.build(scale.encoder, shape[0], shape[1:])  # a name that is not known
         encoder = {"amdim": "amdim-tiny", "cmc": half_of(scale.encoder)}
         views = Recipe.from_dict(job.recipe).build(shape)
-        options = self.options_of(name, len(loaded.train), scale.options)
+        options = options_of(name, len(loaded.train), scale.options)
         return METHODS[name](
             views, encoder.get(name, scale.encoder), shape, seed=job.seed, **options
         )
