@@ -8,8 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from goodviews.studies.folder import plain
+import yaml
+
+from goodviews.interfaces import UserError
+from goodviews.studies.folder import plain, quoted
 from goodviews.training import TrainSettings
+from goodviews.training.settings import differences
 from goodviews.views import RECIPES, Recipe
 
 OPTIONS = {
@@ -37,6 +41,18 @@ OPTIONS = {
 
 ONLINE = ("amdim", "dim")
 """Methods that train linear and MLP probes beside the encoder, where there are labels."""
+
+LOADING = (
+    "labels",
+    "data_root",
+    "download",
+    "image_size",
+    "strict",
+    "test_fraction",
+    "seed",
+    "max_images",
+)
+"""Arguments that go to data.load."""
 
 PLACES = frozenset({"out", "data_root", "download", "probes", "baseline_seeds"})
 """Arguments that a resumed run may change besides those of training.settings.FREE."""
@@ -70,6 +86,29 @@ def what_is_trained(config: Mapping[str, Any]) -> dict[str, Any]:
     """What fit shall compare on resumption beside its own settings."""
     own = {f.name for f in fields(TrainSettings)}
     return {name: value for name, value in without_places(config).items() if name not in own}
+
+
+def check_unchanged(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse to go on with the run of the config.yaml at ``path`` under another ``config``.
+
+    Raises:
+        UserError: an argument that changes what is learned differs.
+    """
+    before = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    lines = differences(without_places(before), without_places(config))
+    if lines:
+        raise UserError(
+            f"{path.parent}: --resume with changed settings: {'; '.join(lines)}. "
+            f"Give the old values (--config {quoted(path)}), or choose another --out."
+        )
+
+
+def fewer_negatives(options: Mapping[str, Any], method: object) -> list[str]:
+    """A line where the method has fewer negatives than its options ask for: too few images."""
+    asked, found = options.get("negatives"), getattr(method, "negatives", None)
+    if not asked or not found or found >= asked:
+        return []
+    return [f"--negatives: {asked} are more than the {found} training images; {found} are used"]
 
 
 def settings_of(given: Mapping[str, Any], *, streamed: bool) -> TrainSettings:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from goodviews import data as data_room
 from goodviews import report
 from goodviews.data import Loaded
@@ -17,11 +15,13 @@ from goodviews.files import write_atomic
 from goodviews.interfaces import Interrupted, UserError
 from goodviews.methods import ViewMethod
 from goodviews.studies.arguments import (
+    LOADING,
+    check_unchanged,
     config_of,
+    fewer_negatives,
     method_options,
     settings_of,
     what_is_trained,
-    without_places,
 )
 from goodviews.studies.artefacts import embedding_sample, pair_sheet, write_artefacts
 from goodviews.studies.comparison import RUN, Rivals, compare, format_table, unlabelled_table
@@ -40,25 +40,12 @@ from goodviews.studies.online import evaluators, labelled
 from goodviews.studies.presets import resolve
 from goodviews.training import FitResult, TrainSettings, fit, resolve_accelerator, resolve_precision
 from goodviews.training.journal import read_rows
-from goodviews.training.settings import differences
 from goodviews.views import Recipe, recipe_warnings
 
 Echo = Callable[[str], None]
 
 PROBE_IMAGES = 10_000
 """The most images the final probes are fitted on, and are read on."""
-
-_LOADING = (
-    "labels",
-    "data_root",
-    "download",
-    "image_size",
-    "strict",
-    "test_fraction",
-    "seed",
-    "max_images",
-)
-"""Arguments that go to data.load."""
 
 
 @dataclass
@@ -250,7 +237,8 @@ class _Training:
         settings = settings_of(self.given, streamed=not hasattr(loaded.train, "pixels")).check()
         design = self._design(loaded)
         method = design.build(self.given["seed"], images=len(loaded.train))
-        self._say_negatives(method, design)
+        for line in fewer_negatives(design.options, method):
+            self.echo(f"warning: {line}")
         loader = data_room.loader(
             loaded.train,
             settings.batch_size,
@@ -294,13 +282,7 @@ class _Training:
                 )
             self.echo(f"{self.out}: nothing to resume, starting from the beginning")
             return
-        before = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        lines = differences(without_places(before), without_places(self.config))
-        if lines:
-            raise UserError(
-                f"{self.out}: --resume with changed settings: {'; '.join(lines)}. "
-                f"Give the old values (--config {quoted(path)}), or choose another --out."
-            )
+        check_unchanged(path, self.config)
 
     def _finished(self) -> Run | None:
         """The run that is there already, if it went to its end."""
@@ -318,7 +300,7 @@ class _Training:
         """The data; what was found is said at once."""
         loaded = self.given["data"]
         if not isinstance(loaded, Loaded):
-            loaded = data_room.load(loaded, **{name: self.given[name] for name in _LOADING})
+            loaded = data_room.load(loaded, **{name: self.given[name] for name in LOADING})
         for line in data_lines(loaded, self.out):
             self.echo(line)
         for line in recipe_warnings(self.recipe, loaded.hints, loaded.train.shape):
@@ -330,15 +312,6 @@ class _Training:
         options = method_options(self.given, classes)
         shape = loaded.train.shape
         return Design(self.given["method"], self.given["encoder"], self.recipe, shape, options)
-
-    def _say_negatives(self, method: ViewMethod, design: Design) -> None:
-        """Warn where there are fewer images than the negatives asked for."""
-        asked, found = design.options.get("negatives"), getattr(method, "negatives", None)
-        if asked and found and found < asked:
-            self.echo(
-                f"warning: --negatives: {asked} are more than the {found} training images; "
-                f"{found} are used"
-            )
 
     def _open_folder(self, loaded: Loaded, settings: TrainSettings) -> None:
         """Write what is known before the first step."""
