@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from goodviews.data import Loaded
@@ -14,6 +15,9 @@ from goodviews.studies.folder import plain
 from goodviews.studies.grid import Job
 from goodviews.studies.learners import Learner
 from goodviews.views import FAMILIES, Recipe, recipe_warnings
+
+RECIPE = "recipe"
+"""What stands for a family where a recipe is a candidate as it is: "recipe=simclr:mine.yaml"."""
 
 LEAST = {"seeds": 1, "steps": 1, "batch_size": 2, "max_images": 8}
 """The smallest value of what a user may set himself."""
@@ -64,7 +68,7 @@ def family_names(families: str | Sequence[str] | None) -> list[str] | None:
     entries = families.split(",") if isinstance(families, str) else families
     names = [name.strip() for name in entries if name.strip()]
     for name in names:
-        check_name("--families", name.partition("=")[0].replace("_", "-"), FAMILIES)
+        check_name("--families", name.partition("=")[0].replace("_", "-"), (*FAMILIES, RECIPE))
     if not names:
         raise UserError(f"--families: none given. Known: {', '.join(FAMILIES)}.")
     return names
@@ -112,6 +116,8 @@ def _candidates(
 ) -> tuple[list[Job], str | None]:
     """One job a value of a family's dial, or the reason why the family does not suit."""
     name, _, given = entry.partition("=")
+    if name == RECIPE:
+        return [_recipe(text, loaded) for text in given.split(":") if text], None
     family, shape = FAMILIES[name.replace("_", "-")], loaded.train.shape
     factors = list(loaded.train.factors)
     reason = family.applies(shape, loaded.hints, factors)
@@ -125,6 +131,15 @@ def _candidates(
         described = plain(recipe.to_dict())
         jobs.append(Job(recipe.name, 0, "candidate", family.name, family.dial, value, described))
     return jobs, None
+
+
+def _recipe(text: str, loaded: Loaded) -> Job:
+    """The candidate of a recipe as it is: a name, or a file such as `learn-views` writes."""
+    recipe = Recipe.load(text)
+    recipe.build(loaded.train.shape)
+    folder = Path(text).parent.name if Path(text).is_file() else ""
+    name = f"{recipe.name} ({folder})" if folder else recipe.name
+    return Job(name, 0, "candidate", RECIPE, "recipe", text, plain(recipe.to_dict()))
 
 
 def _readable(
