@@ -31,6 +31,8 @@ from goodviews.training import resolve_accelerator, resolve_precision
 PAPER = Budget()
 """Tschannen et al. 2019, section 3: 20 runs of 21,000 steps, Adam 1e-4, batches of 128."""
 
+PAPER_DATA = "mnist"
+"""What the paper's numbers are of; beside other data's they would mislead."""
 NOISES = ("shared", "independent", "none")
 
 
@@ -274,12 +276,17 @@ class Experiment:
     ) -> dict[str, Any]:
         """What study.json holds and the page reads."""
         claims = judge(rows, self.claims([arm.name for arm in chosen]))
+        arms = [arm.plain() for arm in chosen]
+        if loaded.name != PAPER_DATA:
+            arms = [{**arm, "paper": {}} for arm in arms]
+            told = [claim["paper"] and f"{claim['paper']} ({PAPER_DATA})" for claim in claims]
+            claims = [{**c, "paper": paper} for c, paper in zip(claims, told, strict=True)]
         return {
             "study": self.name,
             "kind": "experiment",
             "question": f"{self.question} ({loaded.name})",
             "answer": self.answer(rows, claims),
-            "arms": [arm.plain() for arm in chosen],
+            "arms": arms,
             "x": "training steps",
             "columns": list(self.columns),
             "panels": list(self.panels(rows, bench)),
