@@ -258,6 +258,11 @@ def test_options_that_do_not_go_together(name, recipe, options, words):
         make(name, recipe, **options)
 
 
+def test_a_jigsaw_needs_an_encoder_of_patches():
+    with pytest.raises(UserError, match="--jigsaw: the encoder mlp does not read patches of 5 px"):
+        METHODS["pirl"](Recipe.load("none").build(SHAPE), "mlp", SHAPE, images=IMAGES)
+
+
 def test_a_bank_needs_the_images_and_has_no_place_for_partners():
     method = make("instdis", images=None)
     with pytest.raises(UserError, match="images: a memory bank"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from goodviews.interfaces import Shape, UserError, Views, check_name
+from goodviews.layers import evaluating
 from goodviews.methods.method import view_encoders
 from goodviews.methods.momentum import (
     BankContrast,
@@ -99,7 +100,8 @@ def memory_contrast(
         heads = [projection(width, projection_dim, head) for width in widths]
         options: dict[str, Any] = {"temperature": temperature, "seed": seed}
         if jigsaw:
-            options["jigsaw"] = puzzle(views, image_shape)
+            options["jigsaw"] = made = puzzle(views, image_shape)
+            _check_patches(views, made, encoder, parts)
             options["jigsaw_heads"] = [JigSawHead(width, projection_dim, head) for width in widths]
             options["jigsaw_weight"] = beta
         objective: nn.Module = MemorySoftmax(temperature)
@@ -135,6 +137,21 @@ def puzzle(views: Views, image_shape: Shape) -> JigSaw:
         )
     c = image_shape[0]
     return JigSaw(image_shape, (0.0,) * c, (1.0,) * c)
+
+
+def _check_patches(views: Views, jigsaw: JigSaw, name: str, parts: Sequence[nn.Module]) -> None:
+    """Raise unless the encoders read patches as well as whole views."""
+    split = getattr(views, "split", None)
+    shapes = [jigsaw.shape] if split is None else split.shapes(jigsaw.shape)
+    for part, shape in zip(parts, shapes, strict=True):
+        try:
+            with evaluating(part), torch.no_grad():
+                part(torch.zeros(1, *shape))
+        except (UserError, AssertionError, RuntimeError) as error:
+            raise UserError(
+                f"--jigsaw: the encoder {name} does not read patches of {jigsaw.patch} px. "
+                "Use a convolutional --encoder such as convnet, or add --no-jigsaw."
+            ) from error
 
 
 def _check(memory: str, head: str, loss: str, temperature: float) -> None:
