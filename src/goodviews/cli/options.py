@@ -34,8 +34,8 @@ CHOOSE = Verb(
             "families",
             list[str] | None,
             None,
-            "dials to try, for example crop-scale,blur=1:2 (see "
-            "`goodviews list families`); none: the budget's own",
+            "dials to try, for example crop-scale,blur=1:2 (see `goodviews list families`), and "
+            "recipes as they are: recipe=simclr:mine.yaml; none: the budget's own",
             "NAMES",
             "views",
         ),

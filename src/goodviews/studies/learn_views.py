@@ -358,5 +358,6 @@ def _tell_next(folder: Path, data: str, echo: Callable[[str], None]) -> None:
     recipe, source = quoted(folder / "recipe.yaml"), quoted(data)
     echo(f"views:  {folder / 'views.png'}")
     echo(f"train:  goodviews train infonce --data {source} --views {recipe} --out run")
-    echo(f"choose: goodviews choose --data {source} --base {recipe} --families crop-scale")
+    beside = quoted(f"color-space,recipe={folder / 'recipe.yaml'}")
+    echo(f"choose: goodviews choose --data {source} --families {beside}")
     echo(f"look:   goodviews views preview --data {source} --views {recipe}")
