@@ -121,7 +121,8 @@ def options_of(name: str, images: int, memory: Mapping[str, Any]) -> dict[str, A
         >>> options_of("pirl", 60_000, MEMORY), options_of("simclr", 60_000, MEMORY)
         ({'images': 60000, 'negatives': 4096}, {})
     """
-    kind = METHODS[name].keywords.get("memory") if isinstance(METHODS[name], partial) else None
+    build = METHODS[name]
+    kind = build.keywords.get("memory") if isinstance(build, partial) else None
     if kind is None:
         return {}
     own = {key: value for key, value in memory.items() if kind == "queue" or key == "negatives"}
@@ -197,7 +198,7 @@ VIEW_METHODS = Comparison(
     dial="method",
     points=points,
     claims=claims,
-    quick=Scale(seeds=2, steps=400, batch_size=256, lr=1e-3, max_images=10_000, options=MEMORY),
+    quick=Scale(seeds=2, steps=312, batch_size=128, lr=1e-3, max_images=10_000, options=MEMORY),
     paper=Scale(seeds=3, steps=39_000, encoder="resnet-small", lr=1e-3, options=MEMORY),
     method="each its own",
     joined=False,
