@@ -85,7 +85,8 @@ def choose(
         data: folder, .npz file, or name of a set, see :func:`goodviews.data.load`.
         labels: a CSV of file,label; the name of a factor; "none" to ignore labels.
         families: names in :data:`goodviews.views.FAMILIES`, or "name=value:value"; a comma list
-            or a sequence; "recipe=NAME:FILE" takes recipes as they are. None takes the budget's, and "shared-factors" where factors are known.
+            or a sequence; "recipe=NAME:FILE" takes recipes as they are. None takes the budget's,
+            and "shared-factors" where factors are known.
         budget: "quick", "standard" or "thorough", see :mod:`goodviews.studies.budgets`.
         seeds: runs a candidate; None takes the budget's.
         out: folder for rows.jsonl, recipe.yaml, study.json, views/ and report.html.
