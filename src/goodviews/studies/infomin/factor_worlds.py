@@ -103,6 +103,7 @@ def open_world(
     backgrounds: str | None,
     frames: Sequence[int],
     agree: Mapping[str, str],
+    target: int = 20,
     brightness: float = 1.0,
     **reading: Any,
 ) -> World:
@@ -114,6 +115,7 @@ def open_world(
             that are bundled.
         frames: that a clip shows.
         agree: see :class:`goodviews.data.moving.MovingDigits`.
+        target: the frame that an image agrees with.
         brightness: of the photographs.
         reading: data_root, download, strict, max_images of :func:`goodviews.data.load`.
 
@@ -142,8 +144,9 @@ def open_world(
     if backgrounds is not None:
         found = load(backgrounds, **reading)
         pictures = _in_memory(found.train), _in_memory(found.test)
+    how: dict[str, Any] = {"frames": frames, "target": target, "brightness": brightness}
     films = [
-        MovingDigits(_in_memory(part), behind, frames=frames, brightness=brightness, agree=agree)
+        MovingDigits(_in_memory(part), behind, agree=agree, **how)
         for part, behind in zip((digits.train, digits.test), pictures, strict=True)
     ]
     known: dict[str, Any] = {
