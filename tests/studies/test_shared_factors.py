@@ -24,7 +24,7 @@ from goodviews.studies.infomin.shared_factors import agreement, bench_of, budget
 
 SMALL: dict[str, Any] = {
     "steps": 2,
-    "seeds": 2,
+    "seeds": 1,
     "batch_size": 8,
     "precision": "32",
     "max_images": 300,
@@ -119,25 +119,25 @@ def test_numbers_of_the_paper_stand_under_their_measure() -> None:
 @pytest.mark.parametrize("data", ["moving-digits", "factors"])
 def test_a_small_run_and_the_same_again(data: str, tmp_path: Path) -> None:
     lines: list[str] = []
-    names = ["digit", "digit+background", SUPERVISED]
+    names = ["digit+background", SUPERVISED]
     options = {**SMALL, "variants": names, "out": tmp_path / "s", "echo": lines.append}
     found = study("shared-factors", data, **options)
     assert all(row.status == "done" for row in found.rows), [row.error for row in found.rows]
-    assert len(found.rows) == 1 + 2 * 4
+    assert len(found.rows) == 1 + 3
     for row in found.rows:
         assert {*ERRORS.values()} <= set(row.measures)
         assert all(math.isfinite(value) for value in row.measures.values())
         if row.candidate in ARMS:
             assert row.nats is not None and row.nats <= math.log(8) and row.candidates == 8
             assert row.curve[-1]["step"] == 2
-    shared = {r.candidate: r.measures["shared_nats"] for r in found.rows if r.candidate in ARMS}
-    assert shared["digit+background"] > shared["digit"] > 2.2
+            assert row.measures["shared_nats"] > 2.2 + 2.9  # ten digits, twenty backgrounds or more
     folder = tmp_path / "s"
-    assert Image.open(folder / "pairs.png").size[0] > 300
+    with Image.open(folder / "pairs.png") as picture:
+        assert picture.size[0] > 300
     assert json.loads((folder / "study.json").read_text())["K"] == 8
-    assert ("16.8" in (folder / "table.md").read_text()) == (data == "moving-digits")
+    assert ("88.2" in (folder / "table.md").read_text()) == (data == "moving-digits")
     again = study("shared-factors", data, **options)
-    assert "resuming: 9 of 9" in "\n".join(lines)
+    assert "resuming: 4 of 4" in "\n".join(lines)
     assert [row.to_dict() for row in again.rows] == [row.to_dict() for row in found.rows]
 
 
