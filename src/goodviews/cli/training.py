@@ -126,7 +126,7 @@ TRAIN = Verb(
         _method(
             "momentum_encoder",
             float,
-            "the same: alpha of the queue's encoder (0.99 small, 0.999 paper)",
+            "the same: alpha of the queue's encoder, 0.999",
             "ALPHA",
             -1e-9,
         ),

@@ -87,6 +87,10 @@ class MemoryContrast(ViewMethod):
     luma and chroma) has two, each side is scored against the other's, and L is the sum of both
     (Tian et al. 2020, code).
 
+    The nats of training are against vectors of earlier steps. Where the encoder (of a queue: the
+    momentum encoder) moves fast, fresh vectors differ from old ones by the drift alone, and the
+    training nats show information that is not there; held-out I_NCE does not.
+
     ``pair_scores`` and ``project`` read both views by the trained (query) encoder, so held-out
     I_NCE is measured as for every other method.
 
