@@ -33,19 +33,17 @@ class GameLosses(NamedTuple):
 
 
 def excess(nats: Tensor, budget: float | None = None) -> Tensor:
-    r"""What g has still to remove: I without a budget t, else ``max(I - t, 0)``, a scalar in nats.
+    r"""What g has still to remove: I without a budget t, else ``|I - t|``, a scalar in nats.
 
-    Below t the generator stands still and the encoders catch up. The distance ``|I - t|`` is worse:
-    at the start, where encoders find little, it makes g push information into both views.
+    Below t the sign turns: a generator that went too far comes back. It must not move before the
+    encoders have found more than t, or it begins by pushing information into both views.
 
     Example:
         >>> import torch
         >>> float(excess(torch.tensor(3.0))), float(excess(torch.tensor(3.0), 2.5))
         (3.0, 0.5)
-        >>> float(excess(torch.tensor(1.0), 2.5))
-        0.0
     """
-    return nats if budget is None else (nats - budget).relu()
+    return nats if budget is None else (nats - budget).abs()
 
 
 class ViewGame(nn.Module):

@@ -183,8 +183,8 @@ def learn_views(
         batch_size,
         lr,
         turns,
-        encoder,
-        temperature,
+        encoder=encoder,
+        temperature=temperature,
     ).check(loaded)
     resolve_precision(precision, resolve_accelerator(device))
     learning.training(0, device, precision)

@@ -35,6 +35,8 @@ class Learning:
     lr: float = 2e-3
     turns: int = 4
     """Every so many-th step is the generator's."""
+    warmup: float = 0.25
+    """Part of the steps before the generator's first one."""
     encoder: str = "convnet-half"
     temperature: float = 0.2
     candidates: int = 256
@@ -91,6 +93,7 @@ class Learning:
             mean=mean,
             std=std,
             turns=self.turns if moves else self.steps + 1,
+            warmup=round(self.warmup * self.steps),
         )
 
     def training(self, seed: int, device: str, precision: str) -> TrainSettings:

@@ -307,9 +307,9 @@ LEARNED_VIEWS = LearnedViews(
     notes=(
         "Tian et al. 2020, section 4.2: four couplings of width 32; the paper's sizes, optimisers "
         "and numbers of steps are not known. The paper's numbers are on STL-10 with 100,000 "
-        "unlabelled images and an AlexNet; here a tenth of the training labels takes part in the "
-        "games, and the views are a crop and flip that both share, then the generator.",
-        "Every fourth step is the generator's. A row's recipe is what its generator starts from; "
-        "the generator itself is in generators/.",
+        "unlabelled images; here a tenth of the training labels takes part in the games, and the "
+        "views are a crop and flip that both share, then the generator.",
+        "After a quarter of the steps every fourth is the generator's. A row's recipe is what its "
+        "generator starts from; the generator itself is in generators/.",
     ),
 )
