@@ -4,7 +4,7 @@
 
 Each run resumes where it was. On two CPU cores: factors 5 minutes, cifar10-choose 45,
 cifar10-simclr 20, cifar10-amdim 60, tiny-imagenet-amdim 30, amdim-ablation 60, the experiments of
-mi/ 90 in all. Pictures of pages
+mi/ four hours in all, the studies of infomin/ three. Pictures of pages
 need Debian's chromium.
 """
 
@@ -67,18 +67,26 @@ RUNS: dict[str, tuple[str, ...]] = {
         "study invertible --data mnist --data-root {data} --scale paper --variants I_NCE "
         "--seeds 3 --steps 1200 --looks 3 --lr 1e-3 --out {out}",
     ),
-    "mi/invertible-quick": ("study invertible --data mnist --data-root {data} --out {out}",),
-    "mi/adversarial": (
-        "study adversarial --data mnist --data-root {data} --scale paper --seeds 3 --steps 400 "
-        "--looks 4 --lr 1e-4 --out {out}",
+    "mi/invertible-nwj": (
+        "study invertible --data mnist --data-root {data} --scale paper --variants I_NWJ "
+        "--seeds 3 --steps 1200 --looks 3 --lr 2e-4 --out {out}",
     ),
-    "mi/adversarial-quick": (
-        "study adversarial --data mnist --data-root {data} --seeds 3 --steps 1500 --looks 3 "
+    "mi/invertible-quick": ("study invertible --data mnist --data-root {data} --out {out}",),
+    "mi/adversarial-paper": (
+        "study adversarial --data mnist --data-root {data} --scale paper --seeds 3 --looks 4 "
+        "--out {out}",
+    ),
+    "mi/adversarial-six": (
+        "study adversarial --data mnist --data-root {data} --seeds 6 --steps 3000 --looks 6 "
         "--lr 2e-5 --out {out}",
     ),
     "mi/conditioning": (
         "study conditioning --data mnist --data-root {data} --scale paper --variants I_NCE "
         "--seeds 3 --steps 7000 --looks 7 --lr 3e-4 --out {out}",
+    ),
+    "mi/conditioning-nwj": (
+        "study conditioning --data mnist --data-root {data} --scale paper --variants I_NWJ "
+        "--seeds 3 --steps 7000 --looks 7 --out {out}",
     ),
     "mi/critics": (
         "study critics --data mnist --data-root {data} --scale paper --seeds 3 --out {out}",
@@ -86,13 +94,52 @@ RUNS: dict[str, tuple[str, ...]] = {
     "mi/matched-bounds": (
         "study matched-bounds --data mnist --data-root {data} --seeds 3 --out {out}",
     ),
-    "mi/cifar10-matched-bounds": (
-        "study matched-bounds --data {data}/cifar10 --seeds 3 --looks 2 --out {out}",
+    "mi/matched-bounds-paper": (
+        "study matched-bounds --data mnist --data-root {data} --scale paper --seeds 3 "
+        "--steps 4000 --looks 4 --variants 'MLP I_NCE t=2,ConvNet I_NCE t=2,MLP I_NCE t=4,"
+        "ConvNet I_NCE t=4' --out {out}",
     ),
     "mi/negatives": (
         "study negatives --data mnist --data-root {data} --steps 2000 --looks 4 --out {out}",
     ),
-    "mi/metric-learning": ("study metric-learning --data mnist --data-root {data} --out {out}",),
+    "mi/metric-learning-six": (
+        "study metric-learning --data mnist --data-root {data} --seeds 6 --out {out}",
+    ),
+    "mi/cifar10-critics": ("study critics --data {data}/cifar10 --out {out}",),
+    "mi/cifar10-critics-nwj": (
+        "study critics --data {data}/cifar10 --lr 2e-4 --variants 'inner product I_NWJ,"
+        "bilinear I_NWJ,separable I_NWJ,MLP I_NWJ' --out {out}",
+    ),
+    "mi/cifar10-conditioning": (
+        "study conditioning --data {data}/cifar10 --variants I_NCE --out {out}",
+    ),
+    "mi/cifar10-invertible": ("study invertible --data {data}/cifar10 --out {out}",),
+    "mi/cifar10-adversarial": ("study adversarial --data {data}/cifar10 --out {out}",),
+    "mi/cifar10-matched-bounds": (
+        "study matched-bounds --data {data}/cifar10 --seeds 3 --looks 2 --out {out}",
+    ),
+    "mi/cifar10-negatives": (
+        "study negatives --data {data}/cifar10 --variants 'images: i.i.d.,images: same image,"
+        "images: near images,images: same class' --out {out}",
+    ),
+    "mi/cifar10-metric-learning": (
+        "study metric-learning --data {data}/cifar10 --variants 'InfoNCE,N-pair,triplet,"
+        "soft triplet' --out {out}",
+    ),
+    "infomin/regimes": ("study regimes --out {out}",),
+    "infomin/patch-distance": (
+        "study patch-distance --data {data}/photos "
+        "--transfer {data}/cifar10,{data}/tiny-imagenet-20 --out {out}",
+    ),
+    "infomin/frequency": ("study frequency --data {data}/cifar10 --out {out}",),
+    "infomin/color-spaces": (
+        "study color-spaces --data {data}/cifar10 --segmentation {data}/camvid --out {out}",
+    ),
+    "infomin/crop": ("study crop --data {data}/cifar10 --out {out}",),
+    "infomin/jitter": ("study jitter --data {data}/cifar10 --out {out}",),
+    "infomin/shared-factors": ("study shared-factors --data-root {data} --out {out}",),
+    "infomin/learned-views": ("study learned-views --data {data}/cifar10 --out {out}",),
+    "infomin/view-methods": ("study view-methods --data {data}/cifar10 --out {out}",),
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
 PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")
