@@ -119,11 +119,11 @@ def test_numbers_of_the_paper_stand_under_their_measure() -> None:
 @pytest.mark.parametrize("data", ["moving-digits", "factors"])
 def test_a_small_run_and_the_same_again(data: str, tmp_path: Path) -> None:
     lines: list[str] = []
-    names = ["digit+background", SUPERVISED]
+    names = ["digit+background", *([SUPERVISED] if data == "moving-digits" else [])]
     options = {**SMALL, "variants": names, "out": tmp_path / "s", "echo": lines.append}
     found = study("shared-factors", data, **options)
     assert all(row.status == "done" for row in found.rows), [row.error for row in found.rows]
-    assert len(found.rows) == 1 + 3
+    assert len(found.rows) == 2 + len(names)
     for row in found.rows:
         assert {*ERRORS.values()} <= set(row.measures)
         assert all(math.isfinite(value) for value in row.measures.values())
@@ -137,13 +137,13 @@ def test_a_small_run_and_the_same_again(data: str, tmp_path: Path) -> None:
     assert json.loads((folder / "study.json").read_text())["K"] == 8
     assert ("88.2" in (folder / "table.md").read_text()) == (data == "moving-digits")
     again = study("shared-factors", data, **options)
-    assert "resuming: 4 of 4" in "\n".join(lines)
+    assert f"resuming: {len(found.rows)} of {len(found.rows)}" in "\n".join(lines)
     assert [row.to_dict() for row in again.rows] == [row.to_dict() for row in found.rows]
 
 
 def test_seeds_give_the_same_numbers_again(world: World) -> None:
     budget = budget_of("quick", "moving-digits", {"steps": 2, "seeds": 1, "batch_size": 8})
-    budget = replace(budget, readings=300)
+    budget = replace(budget, readings=100)
     bench = bench_of(world, budget, "frame-cnn", "cpu", "32")
     job = plan(["digit"], 1)[1]
     one, two = bench.measure(job), bench.measure(job)
