@@ -10,6 +10,7 @@ import yaml
 import goodviews
 from goodviews.interfaces import Row, UserError
 from goodviews.regimes import Regime
+from goodviews.report.study import read_rows
 from goodviews.studies import measure
 from goodviews.studies.choose import choose
 from goodviews.studies.conclude import RAW, UNTRAINED, conclude
@@ -65,6 +66,14 @@ def test_a_torn_last_line_is_dropped_and_an_interrupt_keeps_the_rows(tmp_path):
     rows = run_grid(jobs, Job.row, path, {}, silent)
     assert [r.candidate for r in rows] == ["a", "b"]
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_rows_of_jobs_that_are_not_asked_for_stay(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    run_grid([Job("a", 0), Job("b", 0)], Job.row, path, {}, silent)
+    rows = run_grid([Job("c", 0), Job("a", 0)], Job.row, path, {}, silent)
+    assert [r.candidate for r in rows] == ["c", "a"]
+    assert sorted(r.candidate for r in read_rows(path)) == ["a", "b", "c"]
 
 
 # --- the conclusion ------------------------------------------------------------------------------

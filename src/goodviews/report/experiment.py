@@ -371,4 +371,6 @@ def experiment_page(out: Path) -> Path:
         raise UserError(f"{out}: no study.json; the study is unfinished. Run its command again.")
     write_text(out / "table.md", experiment_markdown(study, rows))
     images = strips(out, [arm["name"] for arm in arms_of(study, rows)])
+    sheets = {words: out / name for words, name in (study.get("sheets") or {}).items()}
+    images |= {words: path.read_bytes() for words, path in sheets.items() if path.is_file()}
     return page.write(out / "report.html", render_experiment(rows, study, images))

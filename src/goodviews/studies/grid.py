@@ -102,10 +102,10 @@ def _run(
     echo: Callable[[str], None],
 ) -> list[Row]:
     jobs = [job for group in groups for job in group]
-    rows = _made_before(jobs, path, settings)
+    rows, others = _made_before(jobs, path, settings)
     if rows:
         echo(f"resuming: {len(rows)} of {len(jobs)} runs are already in {path}")
-    _write_rows(path, list(rows.values()))
+    _write_rows(path, [*others, *rows.values()])
     left = [[j for j in group if (j.candidate, j.seed) not in rows] for group in groups]
     todo = [group for group in left if group]
     began, done, total = time.perf_counter(), 0, sum(map(len, todo))
@@ -114,7 +114,7 @@ def _run(
         for job, row in zip(group, made, strict=True):
             row.settings = settings
             rows[job.candidate, job.seed] = row
-        _write_rows(path, list(rows.values()))
+        _write_rows(path, [*others, *rows.values()])
         done += len(group)
         remaining = _remaining((time.perf_counter() - began) / done * (total - done))
         for row in made:
@@ -125,15 +125,17 @@ def _run(
 
 def _made_before(
     jobs: Sequence[Job], path: Path, settings: dict[str, Any]
-) -> dict[tuple[str, int], Row]:
-    """The rows of ``path`` that count as made."""
+) -> tuple[dict[tuple[str, int], Row], list[Row]]:
+    """The rows of ``path`` that count as made, and those of jobs not asked for, which stay there."""
+    others: list[Row] = []
     wanted = {(job.candidate, job.seed): job for job in jobs}
     rows: dict[tuple[str, int], Row] = {}
     for row in read_rows(path) if path.exists() else []:
         job = wanted.get((row.candidate, row.seed))
+        others += [] if job else [row]
         if job and row.status == "done" and row.settings == settings and row.recipe == job.recipe:
             rows[row.candidate, row.seed] = row
-    return rows
+    return rows, others
 
 
 def _made(group: Sequence[Job], measure: Callable[[Sequence[Job]], list[Row]]) -> list[Row]:

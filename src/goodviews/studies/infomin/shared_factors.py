@@ -372,6 +372,7 @@ def record(
         "arms": factor_claims.described(names, not bench.world.still),
         "columns": factor_claims.columns(),
         "panels": factor_claims.panels(bench.chance),
+        "sheets": {"clips, and the image that agrees in what is shared": "pairs.png"},
         "claims": judged,
         "reference": CONSTANT,
         "rule": f"{RULE} Near chance: an error at most {near} below that of the constant answer.",
