@@ -23,7 +23,7 @@ from goodviews.studies.runs import train
 from goodviews.studies.search import TRAININGS, Search, search
 from goodviews.studies.view_generators import Learning
 from goodviews.views import FAMILIES, Recipe
-from goodviews.views.learned import ViewGenerator
+from goodviews.views.generator import ViewGenerator
 
 SMALL = {"steps": 4, "turns": 2, "batch_size": 16, "encoder": "mlp", "image_size": 8}
 SET = {"data": "factors", "max_images": 64}

@@ -8,7 +8,8 @@ import yaml
 
 from goodviews.interfaces import UserError
 from goodviews.views import Recipe, colorspaces
-from goodviews.views.learned import SPACES, Learned, PixelCoupling, ViewGenerator
+from goodviews.views.generator import SPACES, PixelCoupling, ViewGenerator
+from goodviews.views.learned import Learned
 
 
 def trained(channels=3, family="nvp", space="rgb", alone=1, scale=0.5, **options):

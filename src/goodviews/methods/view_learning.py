@@ -33,7 +33,8 @@ from goodviews.interfaces import Batch, Shape
 from goodviews.layers import MLP
 from goodviews.methods.method import ViewMethod
 from goodviews.objectives.infomin import ViewGame
-from goodviews.views.learned import Live, ViewGenerator
+from goodviews.views.generator import ViewGenerator
+from goodviews.views.learned import Live
 from goodviews.views.ops import Op
 from goodviews.views.pairs import BuiltViews
 

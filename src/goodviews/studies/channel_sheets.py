@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from goodviews.studies.drawing import GAP, LINE, SIDE, Sheet
-from goodviews.views.learned import ViewGenerator
+from goodviews.views.generator import ViewGenerator
 
 CHANNELS_SHOWN = 4
 """Channels of an image on the sheet, at most."""

@@ -126,7 +126,7 @@ def _run(
 def _made_before(
     jobs: Sequence[Job], path: Path, settings: dict[str, Any]
 ) -> tuple[dict[tuple[str, int], Row], list[Row]]:
-    """The rows of ``path`` that count as made, and those of jobs not asked for, which stay there."""
+    """The rows of ``path`` that count as made, and those of jobs that are not asked for."""
     others: list[Row] = []
     wanted = {(job.candidate, job.seed): job for job in jobs}
     rows: dict[tuple[str, int], Row] = {}

@@ -36,7 +36,8 @@ from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.view_generators import Learning, learned, mild
 from goodviews.training import resolve_accelerator, resolve_precision
 from goodviews.views import BuiltViews, Recipe
-from goodviews.views.learned import Live, ViewGenerator
+from goodviews.views.generator import ViewGenerator
+from goodviews.views.learned import Live
 from goodviews.views.preview import strip
 
 RAW_VIEWS = "raw views"

@@ -14,7 +14,7 @@ from goodviews.methods.view_learning import ViewLearning, view_learning
 from goodviews.objectives.infomin import ViewGame
 from goodviews.training import TrainSettings, fit
 from goodviews.views import FAMILIES
-from goodviews.views.learned import ViewGenerator
+from goodviews.views.generator import ViewGenerator
 from goodviews.views.ops import Op
 
 
