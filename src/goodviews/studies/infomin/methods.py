@@ -12,7 +12,7 @@ from goodviews import encoders
 from goodviews.data import Loaded
 from goodviews.interfaces import Row
 from goodviews.methods import METHODS, ViewMethod
-from goodviews.studies.claims import Claim, Reading
+from goodviews.studies.claims import RULE, Claim, Reading
 from goodviews.studies.conclude import RAW, UNTRAINED
 from goodviews.studies.grid import Job
 from goodviews.studies.infomin import read
@@ -66,6 +66,8 @@ NOTES = (
     "own, amdim-tiny.",
     "pirl and infomin read nine patches more of each image, so equal epochs are not equal work: "
     "the seconds of a run say what each costs.",
+    "The stronger its views, the later a method learns: after few epochs infomin's encoder has "
+    "hardly begun, so the quick scale shows that all run and learn, not the published order.",
     "I_NCE is each method's own bound, on its own views at its own temperature: it says what its "
     "pairs were seen to share, not which method finds more.",
     "The paper's numbers are ImageNet top-1 of a linear probe, epochs in brackets: ResNet-50, "
@@ -166,7 +168,7 @@ class Comparison(Sweep):
         measures = bench.measures() | KNN
         made["arms"] = [{**arm, "group": arm["name"]} for arm in made["arms"]]
         made["columns"] = read.columns(measures)
-        made["panels"] = _panels(rows, measures)
+        made["panels"], made["rule"] = _panels(rows, measures), RULE
         made["answer"] = read.answer(
             rows, [point.name for point in points], measures, made["claims"]
         )
