@@ -61,6 +61,7 @@ ENCODERS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
     "convnet-half": lambda channels, size: ConvNet(channels, width=16),
     "frame-cnn": lambda channels, size: FrameCNN(channels),
     "resnet-small": lambda channels, size: SmallResNet(channels),
+    "resnet-small-half": lambda channels, size: SmallResNet(channels, width=32),
     "mlp": MLPEncoder,
     "linear": lambda channels, size: MLPEncoder(channels, size, hidden=(), dim=128),
     "tschannen-mlp": HalvesMLP,

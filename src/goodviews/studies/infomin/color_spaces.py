@@ -92,7 +92,7 @@ COLOR_SPACES = Sweep(
     claims=claims,
     shapes=falling,
     quick=Scale(encoder="convnet-half"),
-    paper=Scale(steps=20_000, encoder="resnet-small"),
+    paper=Scale(steps=20_000, encoder="resnet-small-half"),
     joined=False,
     segments=True,
     notes=(

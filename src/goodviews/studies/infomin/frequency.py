@@ -111,7 +111,7 @@ FREQUENCY = Sweep(
     claims=claims,
     shapes=two_sided,
     quick=Scale(encoder="convnet-half"),
-    paper=Scale(steps=20_000, encoder="resnet-small"),
+    paper=Scale(steps=20_000, encoder="resnet-small-half"),
     notes=(
         "Tian et al. 2020, appendix: v1 = blur(x, sigma), v2 = x - v1, an encoder for each. The "
         "paper's sigmas are of images of 64 pixels or more; on smaller images they reach further.",
