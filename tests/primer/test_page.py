@@ -98,7 +98,7 @@ def opened(browser: Browser, path: Path, **options: Any) -> tuple[Any, list[str]
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url[:80]))
-    page.goto(path.as_uri())
+    page.goto(path.as_uri(), timeout=120_000)
     return page, complaints
 
 

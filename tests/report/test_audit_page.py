@@ -155,7 +155,7 @@ def test_figures_are_drawn(browser: Browser, tmp_path: Path) -> None:
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri(), timeout=120_000)
         page.wait_for_selector("[data-figure='conditioning'] .main-svg")
         assert page.locator("[data-figure] .main-svg >> nth=0").count() == 1
         assert page.locator("[data-figure]:has(.main-svg)").count() == 5

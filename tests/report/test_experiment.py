@@ -382,7 +382,7 @@ def test_in_the_browser(browser: Browser, folder: Path) -> None:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url[:80]))
-    page.goto(path.as_uri())
+    page.goto(path.as_uri(), timeout=120_000)
     page.wait_for_selector(".scatterlayer .trace")
     first = page.locator('[data-figure="panel-0-0"]')
     assert first.locator(".scatterlayer .trace").count() == 3  # a band and two lines
