@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from goodviews import methods
+from goodviews.cli import main
 from goodviews.data import Images, Loaded, load
 from goodviews.data.annotated import VOID, Annotated, annotated
 from goodviews.data.selection import Selection
@@ -259,6 +260,13 @@ def test_the_regimes_study(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "report.html").exists()
     with pytest.raises(UserError, match="--data: digits has no known information"):
         study("regimes", "digits", out=tmp_path / "s")
+
+
+def test_the_regimes_study_on_the_command_line(tmp_path: Path) -> None:
+    """It has no data to load and no device to choose, and takes the verb's defaults."""
+    call = ["study", "regimes", "--seeds", "1", "--steps", "2", "--out", str(tmp_path / "r")]
+    assert main(call) == 0
+    assert main([*call, "--strict"]) == 2
 
 
 def test_a_proportion_is_judged_by_its_interval() -> None:

@@ -29,6 +29,9 @@ STUDIES: dict[str, Callable[..., Any]] = {
 }
 """Name -> function of the data and options."""
 
+USUAL = {"download": False, "strict": False, "device": "auto", "precision": "auto"}
+"""What the command line says where nobody says anything: a study without them may ignore it."""
+
 
 def study(name: str, data: str | None = None, **options: Any) -> Any:
     """Run a named study; run it again to go on where it was.
@@ -55,8 +58,10 @@ def study(name: str, data: str | None = None, **options: Any) -> Any:
     check_name("study", name, STUDIES)
     known = inspect.signature(STUDIES[name]).parameters
     given = {key: value for key, value in {"data": data, **options}.items() if value is not None}
-    for key in given:
-        if key not in known:
+    for key in list(given):
+        if key not in known and given[key] == USUAL.get(key):
+            del given[key]
+        elif key not in known:
             flag = key.replace("_", "-")
             raise UserError(f"--{flag}: {name} has no such option. See `goodviews study --help`.")
     if "data" not in given and known["data"].default is inspect.Parameter.empty:
