@@ -80,6 +80,9 @@ class Claim:
     pool: str = ""
     """Claims about one measure are of one kind where they have the same."""
 
+    only_paper: bool = False
+    """Whether it makes sense on the paper's data alone (a limit that is theirs)."""
+
     @property
     def kind(self) -> tuple[str, str]:
         """What is pooled and corrected together."""

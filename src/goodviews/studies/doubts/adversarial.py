@@ -144,7 +144,13 @@ def claims(names: Sequence[str]) -> list[Claim]:
     """Far below pixels, at maximal information."""
     end, far = Reading(ARM), Reading(ARM, constant=LIMIT)
     return [
-        Claim(f"accuracy falls below {100 * LIMIT:.0f} %", far, end, paper="to about 40 %"),
+        Claim(
+            f"accuracy falls below {100 * LIMIT:.0f} %",
+            far,
+            end,
+            paper="to about 40 %",
+            only_paper=True,
+        ),
         Claim("the codes are worse than raw pixels", shown.PIXELS, end, paper="84 to 40"),
         Claim("so they are by the converged probe", shown.PIXELS, end, "linear"),
     ]

@@ -275,9 +275,11 @@ class Experiment:
         settings: dict[str, Any],
     ) -> dict[str, Any]:
         """What study.json holds and the page reads."""
-        claims = judge(rows, self.claims([arm.name for arm in chosen]))
+        own = loaded.name == PAPER_DATA
+        asked = self.claims([arm.name for arm in chosen])
+        claims = judge(rows, [claim for claim in asked if own or not claim.only_paper])
         arms = [arm.plain() for arm in chosen]
-        if loaded.name != PAPER_DATA:
+        if not own:
             arms = [{**arm, "paper": {}} for arm in arms]
             told = [claim["paper"] and f"{claim['paper']} ({PAPER_DATA})" for claim in claims]
             claims = [{**c, "paper": paper} for c, paper in zip(claims, told, strict=True)]
