@@ -74,7 +74,8 @@ def section(out: Path, data: str, prefix: str) -> tuple[list[str], list[str]]:
     table = [line for line in (out / "table.md").read_text("utf-8").splitlines() if line[:1] == "|"]
     command = study["command"].replace(data, "$GOODVIEWS_DATA")
     machine = f"{environment['cpus']} cores of {environment['processor']}"
-    facts = f"{machine}, torch {environment['packages']['torch']}, {study['settings'].get('precision', '32')}"
+    precision = study["settings"].get("precision", "32")
+    facts = f"{machine}, torch {environment['packages']['torch']}, {precision}"
     shortened = f" Shortened: {study['shortened']}." if study.get("shortened") else ""
     lines = [f"## {out.name}: {study['question']}", "", study["answer"], ""]
     lines += [
