@@ -40,7 +40,7 @@ class Measure(NamedTuple):
     format: str
 
 
-ACCURACY = Measure("linear", "linear_sd", "linear probe, held-out accuracy", ".0%")
+ACCURACY = Measure("linear", "linear_sd", tables.WORDS.title, ".0%")
 RANKME = Measure("rankme", "rankme_sd", "RankMe (effective rank, no labels used)", "")
 
 
@@ -51,7 +51,9 @@ def measure_of(study: Study, summary: Iterable[Summary]) -> Measure:
         >>> measure_of({"labelled": False}, []).key
         'rankme'
     """
-    return ACCURACY if study.get("labelled", tables.is_labelled(summary)) else RANKME
+    if not study.get("labelled", tables.is_labelled(summary)):
+        return RANKME
+    return ACCURACY._replace(title=tables.TaskWords.of(study).title)
 
 
 def text(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from goodviews.report import tables
 from goodviews.report.figures import families_of
 from goodviews.report.palette import Style, styles
-from goodviews.report.tables import Summary, finite, number, percent, spread
+from goodviews.report.tables import WORDS, Summary, TaskWords, finite, number, percent, spread
 
 SYMBOLS = {
     "circle": "M6 1a5 5 0 1 0 .01 0z",
@@ -168,7 +168,7 @@ COLUMNS = (
 _ALWAYS = {"rank", "candidate", "regime", "nats", "family", "value", "n_seeds", "status"}
 
 
-def table_view(summary: Sequence[Summary]) -> dict[str, Any]:
+def table_view(summary: Sequence[Summary], words: TaskWords = WORDS) -> dict[str, Any]:
     """The ranked table ready for the template: columns that say something, three bodies of lines.
 
     Example:
@@ -178,7 +178,8 @@ def table_view(summary: Sequence[Summary]) -> dict[str, Any]:
     """
     for entry in summary:
         entry["share"] = tables.of_ceiling(entry)
-    shown = [c for c in COLUMNS if c.key in _ALWAYS or any(c.text(e) for e in summary)]
+    columns = [_worded(c, words) for c in COLUMNS]
+    shown = [c for c in columns if c.key in _ALWAYS or any(c.text(e) for e in summary)]
     looks = styles(families_of(summary))
     failed = [e for e in tables.ranked(summary) if e["status"] == "failed"]
     good = [e for e in tables.ranked(summary) if e["status"] != "failed"]
@@ -192,6 +193,13 @@ def table_view(summary: Sequence[Summary]) -> dict[str, Any]:
         "candidates": lines([*good, *failed]),
         "any_failed": bool(failed),
     }
+
+
+def _worded(column: Column, words: TaskWords) -> Column:
+    """The column of the probe under the name that the study's task has."""
+    if column.key != "linear" or words == WORDS:
+        return column
+    return column._replace(title=words.probe, help=f"{words.title}, on {words.held}.")
 
 
 def _line_of(

@@ -13,10 +13,10 @@ from goodviews.report.dials import dial_figures, train_heldout_figure
 from goodviews.report.figures import accuracy_information_figure, measure_of
 from goodviews.report.palette import REGIME_KEYS, REGIMES
 from goodviews.report.ranking import accuracy_text, mean_text, seeds_text, table_view
-from goodviews.report.tables import Summary, finite, number, percent
+from goodviews.report.tables import WORDS, Summary, TaskWords, finite, number, percent
 
 
-def cards(summary: Iterable[Summary]) -> dict[str, dict[str, Any]]:
+def cards(summary: Iterable[Summary], words: TaskWords = WORDS) -> dict[str, dict[str, Any]]:
     """What the card beside a point says, by candidate.
 
     Example:
@@ -30,7 +30,7 @@ def cards(summary: Iterable[Summary]) -> dict[str, dict[str, Any]]:
         lines = [
             ("I(v1;v2)", f"{nats} nats", nats),
             ("of the ceiling", f"{share} %", share),
-            ("linear probe", accuracy_text("linear")(entry) + " %", entry["linear"]),
+            (words.probe, accuracy_text("linear")(entry) + " %", entry["linear"]),
             ("few labels", accuracy_text("linear_few")(entry) + " %", entry["linear_few"]),
             ("kNN", accuracy_text("knn")(entry) + " %", entry["knn"]),
             ("RankMe", mean_text("rankme", 1)(entry), entry["rankme"]),
@@ -39,7 +39,7 @@ def cards(summary: Iterable[Summary]) -> dict[str, dict[str, Any]]:
         result[entry["candidate"]] = {
             "regime": entry["regime"] or "",
             "key": REGIME_KEYS.get(entry["regime"] or "", ""),
-            "lines": [[name, words] for name, words, known in lines if known not in (None, "")],
+            "lines": [[name, told] for name, told, known in lines if known not in (None, "")],
         }
     return result
 
@@ -72,7 +72,9 @@ def tiles(summary: Sequence[Summary], study: Mapping[str, Any]) -> list[tuple[st
         if finite(e["linear"]) is not None
     ]
     if measure.key == "linear" and finite(best["linear"]) is not None:
-        result.append((f"{accuracy_text('linear')(best)} %", "linear probe", ", ".join(against)))
+        result.append(
+            (f"{accuracy_text('linear')(best)} %", TaskWords.of(study).probe, ", ".join(against))
+        )
     elif finite(best["rankme"]) is not None:
         result.append((mean_text("rankme", 1)(best), "RankMe, effective rank", "no labels used"))
     return result
@@ -98,22 +100,23 @@ def render_study(rows: Sequence[Row], study: Mapping[str, Any], images: Mapping[
     drawn |= {f"dial-{place}": figure for place, figure in enumerate(by_dial.values())}
     if (memory := train_heldout_figure(summary, study)) is not None:
         drawn["memory"] = memory
-    measure = measure_of(study, summary)
+    measure, words = measure_of(study, summary), TaskWords.of(study)
     return page.render(
         "study.html.j2",
         title=str(study.get("question") or "Which views are good?"),
         study=study,
         labelled=measure.key == "linear",
+        words=words,
         measure=measure,
         first="recommended" if measure.key == "linear" else "first by RankMe",
         tiles=tiles(summary, study),
-        table=table_view(summary),
+        table=table_view(summary, words),
         candidates=candidates,
         pictures=pictures,
         figures=drawn,
         plotted=bool(drawn["main"]["data"]),
         dials={f"dial-{place}": family for place, family in enumerate(by_dial)},
-        cards=cards(candidates),
+        cards=cards(candidates, words),
         regimes=[r for r in REGIMES if any(e["regime"] == r for e in candidates)],
         facts=how_measured(rows, study, candidates),
         rows=rows,
@@ -145,7 +148,7 @@ def how_measured(
     lines = [
         ("Candidates K", amount),
         ("Unit", "nats, I_NCE: a lower bound on the true I(v1;v2)"),
-        ("Split", "held-out images; training values stand beside them"),
+        ("Split", f"{TaskWords.of(study).held}; training values stand beside them"),
         ("Spread", "mean \N{PLUS-MINUS SIGN} one standard deviation over seeds"),
         ("Null", "the same estimate on shuffled pairs; about 0 when sound"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from goodviews.interfaces import Row
@@ -51,6 +52,34 @@ EMPTY: Summary = {
 """What an entry holds before anything is known."""
 
 WIDTH = 100
+
+
+@dataclass(frozen=True)
+class TaskWords:
+    """What the field ``linear`` of a study's rows is called, and on what it was measured."""
+
+    probe: str = "linear probe"
+    short: str = "linear"
+    """Head of its column in the terminal."""
+    title: str = "linear probe, held-out accuracy"
+    reach: str = "a linear probe on its encoder reaches"
+    held: str = "held-out images"
+    raw: str = "raw pixels"
+    """The baseline that learned nothing."""
+
+    @classmethod
+    def of(cls, study: Mapping[str, Any]) -> TaskWords:
+        """The words of a study's record, the usual ones where it has none.
+
+        Example:
+            >>> TaskWords.of({"words": {"probe": "link AUC"}}).probe, TaskWords.of({}).raw
+            ('link AUC', 'raw pixels')
+        """
+        own = study.get("words") or {}
+        return cls(**{f.name: own[f.name] for f in fields(cls) if f.name in own})
+
+
+WORDS = TaskWords()
 
 
 def finite(value: object) -> float | None:
@@ -227,7 +256,7 @@ def baselines(summary: Iterable[Mapping[str, Any]]) -> list[Summary]:
     return [entry for entry in complete(summary) if entry["kind"] == "baseline"]
 
 
-def format_table(summary: Iterable[Mapping[str, Any]]) -> str:
+def format_table(summary: Iterable[Mapping[str, Any]], words: TaskWords = WORDS) -> str:
     """The ranked table as plain ASCII, at most 100 columns wide.
 
     Information in nats (held-out I_NCE, its share of log K), accuracies in percent, each with its
@@ -236,6 +265,7 @@ def format_table(summary: Iterable[Mapping[str, Any]]) -> str:
 
     Args:
         summary: The entries of :func:`summarise`, with or without regimes.
+        words: What the accuracies are called.
 
     Example:
         >>> print(format_table([{"candidate": "a", "rank": 1, "nats": 2.0, "linear": 0.5, "K": 9}]))
@@ -245,7 +275,7 @@ def format_table(summary: Iterable[Mapping[str, Any]]) -> str:
     entries = complete(summary)
     failed = [entry for entry in ranked(entries) if entry["status"] == "failed"]
     shown = [entry for entry in ranked(entries) if entry["status"] != "failed"]
-    header, cells = _cells(is_labelled(entries))
+    header, cells = _cells(is_labelled(entries), words)
     body = [cells(entry) for entry in shown]
     foot = [cells(entry) for entry in baselines(entries)]
     widths = [max(len(line[i]) for line in [header, *body, *foot]) for i in range(len(header))]
@@ -258,8 +288,8 @@ def format_table(summary: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cells(labelled: bool) -> tuple[list[str], Any]:
-    task = ["linear %", "few %", "kNN %"] if labelled else ["RankMe", "align", "uniform"]
+def _cells(labelled: bool, words: TaskWords) -> tuple[list[str], Any]:
+    task = [f"{words.short} %", "few %", "kNN %"] if labelled else ["RankMe", "align", "uniform"]
     header = ["#", "candidate", "I_NCE nats", "%logK", *task, "seeds", "regime"]
 
     def cells(entry: Summary) -> list[str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from goodviews.interfaces import Row
 from goodviews.regimes import Regime, pooled_spread, regimes
-from goodviews.report.tables import Summary, summarise
+from goodviews.report.tables import WORDS, Summary, TaskWords, summarise
 from goodviews.views import FAMILIES
 
-RAW, UNTRAINED = "raw pixels", "untrained network"
+RAW, UNTRAINED = WORDS.raw, "untrained network"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Conclusion:
     """The candidate's name; None when nothing could be measured."""
 
 
-def conclude(rows: Sequence[Row], label_nats: float | None) -> Conclusion:
+def conclude(rows: Sequence[Row], label_nats: float | None, words: TaskWords = WORDS) -> Conclusion:
     """Summarise rows over seeds, name regimes by the written rule, and recommend a candidate.
 
     With labels the candidate with the highest mean linear-probe accuracy is recommended; without,
@@ -34,6 +34,7 @@ def conclude(rows: Sequence[Row], label_nats: float | None) -> Conclusion:
     Args:
         rows: of one study, baselines included.
         label_nats: H(y) in nats, None without labels.
+        words: what the accuracy is called.
 
     Returns:
         The conclusion.
@@ -53,7 +54,7 @@ def conclude(rows: Sequence[Row], label_nats: float | None) -> Conclusion:
     lines = _verdicts(ranked, summary, label_nats)
     if labelled:
         lines += _least_information(ranked, rows)
-    answer = _answer(best, summary) if labelled else _answer_without_labels(best)
+    answer = _answer(best, summary, words) if labelled else _answer_without_labels(best)
     return Conclusion(summary, answer, lines, best["candidate"])
 
 
@@ -85,17 +86,17 @@ def _with_spread(entry: Summary, field: str = "linear") -> str:
     return f"{_points(entry[field])}" + (f" ± {_points(sd)}" if sd is not None else "") + " %"
 
 
-def _answer(best: Summary, summary: Sequence[Summary]) -> str:
+def _answer(best: Summary, summary: Sequence[Summary], words: TaskWords) -> str:
     base = {e["candidate"]: e["linear"] for e in summary if e["kind"] == "baseline"}
     over = [
         f"{_points(best['linear'] - base[name]):s} points over {what}"
-        for name, what in ((RAW, "raw pixels"), (UNTRAINED, "the same network untrained"))
+        for name, what in ((words.raw, words.raw), (UNTRAINED, "the same network untrained"))
         if base.get(name) is not None
     ]
     seeds = f"{best['n_seeds']} seed{'s' if best['n_seeds'] != 1 else ''}"
     sentence = (
-        f"Use {best['candidate']}: a linear probe on its encoder reaches {_with_spread(best)} on "
-        f"held-out images ({seeds}; {' and '.join(over)}). "
+        f"Use {best['candidate']}: {words.reach} {_with_spread(best)} on "
+        f"{words.held} ({seeds}; {' and '.join(over)}). "
     )
     state = "" if best["regime"] == Regime.UNDECIDED else f", the {best['regime']} of its family"
     return sentence + (
