@@ -102,6 +102,11 @@ RUNS: dict[str, tuple[str, ...]] = {
     "mi/negatives": (
         "study negatives --data mnist --data-root {data} --steps 2000 --looks 4 --out {out}",
     ),
+    "mi/negatives-paper": (
+        "study negatives --data mnist --data-root {data} --scale paper --seeds 3 --variants "
+        "'Gaussian i.i.d. I_NCE,Gaussian i.i.d. I_NWJ,Gaussian shared Z I_NCE,"
+        "Gaussian shared Z I_NWJ' --out {out}",
+    ),
     "mi/metric-learning-six": (
         "study metric-learning --data mnist --data-root {data} --seeds 6 --out {out}",
     ),
@@ -137,9 +142,15 @@ RUNS: dict[str, tuple[str, ...]] = {
     ),
     "infomin/crop": ("study crop --data {data}/cifar10 --out {out}",),
     "infomin/jitter": ("study jitter --data {data}/cifar10 --out {out}",),
-    "infomin/shared-factors": ("study shared-factors --data-root {data} --out {out}",),
+    "infomin/shared-factors": (
+        "study shared-factors --data moving-mnist --data-root {data} "
+        "--backgrounds {data}/tiny-imagenet-20 --out {out}",
+    ),
     "infomin/learned-views": ("study learned-views --data {data}/cifar10 --out {out}",),
-    "infomin/view-methods": ("study view-methods --data {data}/cifar10 --out {out}",),
+    "infomin/view-methods": (
+        "study view-methods --data {data}/cifar10 --steps 1170 --seeds 3 "
+        "--variants instdis,moco,moco-v2,pirl,cmc,cmc-v2,infomin,simclr --out {out}",
+    ),
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
 PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")
