@@ -199,7 +199,7 @@ def _concluded(
         "verdicts": conclusion.verdicts,
         "rule": RULE,
         "command": command,
-        "recipe_text": (folder / "recipe.yaml").read_text("utf-8") if recipe else "",
+        "recipe_text": _shown(folder / "recipe.yaml") if recipe else "",
         "seeds": bench.budget.seeds,
         "budget": budget,
         "K": bench.budget.candidates,
@@ -213,6 +213,12 @@ def _concluded(
     write_json(folder / "study.json", record)
     report.study_page(folder)
     return Study(rows, conclusion, recipe, folder)
+
+
+def _shown(recipe: Path) -> str:
+    """The file's text, the weights of a learned view left out."""
+    lines = recipe.read_text("utf-8").splitlines()
+    return "\n".join(x if len(x) < 400 else f"{x[:60]}... # whole in {recipe.name}" for x in lines)
 
 
 def _tell(study: Study, train: str, echo: Callable[[str], None]) -> None:

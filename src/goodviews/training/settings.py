@@ -140,7 +140,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """
     names = [name for name in {**before, **now} if name not in FREE]
     return [
-        f"{name}: {before.get(name)} -> {now.get(name)}"
+        f"{name}: {_short(before.get(name))} -> {_short(now.get(name))}"
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def _short(value: object) -> str:
+    """In a message, the weights of a learned view are not read letter by letter."""
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:100]} ... ({len(text)} characters)"
