@@ -131,9 +131,10 @@ def _ceiling(of: Callable[[int], float]) -> str:
 
 
 def _studies() -> dict[str, str]:
-    from goodviews.studies.catalogue import STUDIES
+    from goodviews.studies.catalogue import GRAPH_SUMMARIES, STUDIES
 
-    return {n: getattr(s, "summary", "") or _first_line(s) for n, s in STUDIES.items()}
+    found = {n: getattr(s, "summary", "") or _first_line(s) for n, s in STUDIES.items()}
+    return found | GRAPH_SUMMARIES
 
 
 def _estimators() -> dict[str, str]:

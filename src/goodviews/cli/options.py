@@ -9,6 +9,7 @@ from typing import Literal
 
 from goodviews.cli.auditing import AUDIT
 from goodviews.cli.estimating import ESTIMATE
+from goodviews.cli.graphs import GRAPH
 from goodviews.cli.learning import LEARN
 from goodviews.cli.nouns import Option, Verb
 from goodviews.cli.recurring import (
@@ -31,6 +32,7 @@ CHOOSE = Verb(
     "Measure what views share and what the task keeps; recommend the good ones.",
     (
         *data_options("factors", SOURCE),
+        *GRAPH,
         Option(
             "families",
             list[str] | None,
@@ -77,6 +79,10 @@ CHOOSE = Verb(
             "steps", int | None, None, "optimiser steps a run; none: the budget's own", "STEPS", 0
         ),
         training_option(
+            "epochs", int | None, None, "graphs: passes a run; none: the budget's own", "EPOCHS", 0
+        ),
+        training_option("method", str | None, None, "graphs: grace (none), dgi ...", "NAME"),
+        training_option(
             "batch_size", int | None, None, "images a step; none: the budget's own", "IMAGES", 1
         ),
         training_option(
@@ -107,6 +113,7 @@ CHOOSE = Verb(
         ("choose --data photos/ --families crop-scale,blur --budget standard", "two families"),
         ("choose --data photos/ --objective amdim", "for encoders with local features"),
         ("choose --data photos/ --search color-jitter --target-nats 2", "a dial set to an amount"),
+        ("choose --data links.csv --task links --budget quick", "views of a graph"),
     ),
     positional=("data",),
 )

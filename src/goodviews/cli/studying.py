@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from goodviews.cli.graphs import FEATURES, HARD
 from goodviews.cli.nouns import Option, Verb
 from goodviews.cli.recurring import DEVICE, SOURCE, data_options, training_option
 
@@ -13,6 +14,16 @@ STUDY = Verb(
     (
         Option("name", str | None, None, "a name in `goodviews list studies`", "NAME", "training"),
         *data_options(None, SOURCE, sized=False),
+        FEATURES,
+        HARD,
+        Option(
+            "hidden",
+            list[str] | None,
+            None,
+            "missing-links: shares of links to hide; none: 0.1 to 0.9",
+            "SHARES",
+            "data",
+        ),
         Option(
             "image_size",
             int | None,
@@ -46,6 +57,14 @@ STUDY = Verb(
         ),
         training_option(
             "steps", int | None, None, "optimiser steps a run; none: the study's", "STEPS", 0
+        ),
+        training_option(
+            "epochs",
+            int | None,
+            None,
+            "graph-views, missing-links: passes a run; none: the scale's",
+            "EPOCHS",
+            0,
         ),
         training_option(
             "looks",
@@ -120,6 +139,7 @@ STUDY = Verb(
             "study amdim-ablation --data cifar10 --data-root DATA/ --max-images 20000",
             "what AMDIM's parts are worth",
         ),
+        ("study missing-links --data links.csv", "how many hidden links are found, and by what?"),
     ),
     positional=("name", "data"),
     required=("name",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from goodviews.cli.graphs import GRAPH
 from goodviews.cli.nouns import Option, Verb
 from goodviews.cli.recurring import (
     DEVICE,
@@ -44,6 +45,7 @@ TRAIN = Verb(
             "training",
         ),
         *data_options("factors", SOURCE),
+        *GRAPH,
         HELD_OUT,
         views_option(None),
         encoder_option("preset"),
@@ -166,6 +168,7 @@ TRAIN = Verb(
         ("train infonce --critic bilinear --bound nwj", "any critic, any bound"),
         ("train infomin --data photos/", "momentum encoder, queue, JigSaw, strong views"),
         ("train moco --memory bank --jigsaw --head mlp", "their parts in any combination"),
+        ("train grace --data cora --task nodes", "an encoder of a graph"),
         ("train --config run/config.yaml --out again --seed 1", "a run again, another seed"),
     ),
     positional=("method", "data"),

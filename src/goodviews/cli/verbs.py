@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from goodviews.cli import graphs
 from goodviews.cli.estimating import estimate
+from goodviews.cli.nouns import Verb
+from goodviews.cli.options import VERBS
+from goodviews.interfaces import UserError
 
 Options = dict[str, Any]
 
 
+def _of_images(options: Options, verb: Verb, function: Callable[..., Any]) -> Options:
+    """The options that a function of images has; one of graphs is refused."""
+    known = inspect.signature(function).parameters
+    for name, value in options.items():
+        if name not in known and value is not None:
+            raise UserError(f"{verb.option(name).flag}: is for graphs. Add --task.")
+    return {name: value for name, value in options.items() if name in known}
+
+
 def choose(options: Options) -> int:
     """Measure candidate views and recommend; prints as it goes."""
+    if graphs.asked(options, VERBS["choose"]):
+        from goodviews.studies.graphs.choose import choose_graph
+
+        choose_graph(**graphs.arguments(options, VERBS["choose"], choose_graph))
+        return 0
     from goodviews.studies.choose import choose as run
 
-    run(**options)
+    run(**_of_images(options, VERBS["choose"], run))
     return 0
 
 
@@ -38,14 +57,26 @@ def learn_views(options: Options) -> int:
 
 def train(options: Options) -> int:
     """Train one encoder; prints as it goes."""
+    if options["method"] in graphs.METHODS or graphs.asked(options, VERBS["train"]):
+        graphs.needed()
+        from goodviews.studies.graphs.runs import train_graph
+
+        train_graph(**graphs.arguments(options, VERBS["train"], train_graph))
+        return 0
     from goodviews.studies.runs import train as run
 
-    run(**options)
+    run(**_of_images(options, VERBS["train"], run))
     return 0
 
 
 def evaluate(options: Options) -> int:
     """Probe a run beside raw pixels and the untrained network; prints the table."""
+    if graphs.of_graphs(options["run"]):
+        graphs.needed()
+        from goodviews.studies.graphs.runs import evaluate_graph
+
+        evaluate_graph(**graphs.arguments(options, VERBS["evaluate"], evaluate_graph))
+        return 0
     from goodviews.studies.evaluate import evaluate as run
 
     run(**options)
@@ -62,6 +93,12 @@ def audit(options: Options) -> int:
 
 def embed(options: Options) -> int:
     """Write embeddings; prints where."""
+    if graphs.of_graphs(options["run"]):
+        graphs.needed()
+        from goodviews.studies.graphs.runs import embed_graph
+
+        embed_graph(**graphs.arguments(options, VERBS["embed"], embed_graph))
+        return 0
     from goodviews.studies.embedding import embed as run
 
     run(**options)
@@ -97,7 +134,6 @@ def preview(options: Options) -> int:
     """Draw pairs of views into one picture; prints where, and what in the recipe conflicts."""
     from goodviews import data
     from goodviews.files import write_atomic
-    from goodviews.interfaces import UserError
     from goodviews.studies.artefacts import pair_sheet
     from goodviews.studies.folder import disk_guard
     from goodviews.views import Recipe, recipe_warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,15 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "shared-factors": shared_factors,
 }
 """Name -> function of the data and options."""
+GRAPH_STUDIES = {
+    "graph-views": ("goodviews.studies.graphs.views", "graph_views"),
+    "missing-links": ("goodviews.studies.graphs.missing", "missing_links"),
+}
+"""Name -> module and function: they need the extra ``graph``, so that they load when asked for."""
+GRAPH_SUMMARIES = {
+    "graph-views": "Graphs: views along their dials, for links and for nodes",
+    "missing-links": "Graphs: hide 10 to 90 % of the links, and score what was hidden",
+}
 
 USUAL = {"download": False, "strict": False, "device": "auto", "precision": "auto"}
 """What the command line says where nobody says anything: a study without them may ignore it."""
@@ -55,8 +65,9 @@ def study(name: str, data: str | None = None, **options: Any) -> Any:
         Traceback (most recent call last):
         goodviews.interfaces.UserError: study: unknown 'ablation'. Did you mean 'amdim-ablation'?
     """
-    check_name("study", name, STUDIES)
-    known = inspect.signature(STUDIES[name]).parameters
+    check_name("study", name, (*STUDIES, *GRAPH_STUDIES))
+    function = STUDIES.get(name) or _graph_study(name)
+    known = inspect.signature(function).parameters
     given = {key: value for key, value in {"data": data, **options}.items() if value is not None}
     for key in list(given):
         if key not in known and given[key] == USUAL.get(key):
@@ -66,4 +77,17 @@ def study(name: str, data: str | None = None, **options: Any) -> Any:
             raise UserError(f"--{flag}: {name} has no such option. See `goodviews study --help`.")
     if "data" not in given and known["data"].default is inspect.Parameter.empty:
         raise UserError(f"DATA is missing. {name} needs images, for example --data cifar10.")
-    return STUDIES[name](**given)
+    return function(**given)
+
+
+def _graph_study(name: str) -> Callable[..., Any]:
+    module, function = GRAPH_STUDIES[name]
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if "torch_geometric" not in str(error):
+            raise
+        raise UserError(
+            f'study {name}: needs torch_geometric. Run: pip install "goodviews[graph]"'
+        ) from error
+    return found
