@@ -84,7 +84,9 @@ def read_rows(path: Path, flag: str, names: tuple[str, ...]) -> Rows:
         return Rows(columns[chosen], where, key)
     for name, column in columns.items():
         if column.dtype.kind not in "biuf":
-            raise UserError(f"{where}: column {name!r} holds text ({column[0]!r}). Use numbers.")
+            raise UserError(
+                f"{where}: column {name!r} holds text ({str(column[0])!r}). Use numbers."
+            )
     return Rows(np.stack(list(columns.values()), axis=1), where, key)
 
 
@@ -128,7 +130,8 @@ def _folder(path: Path) -> Raw:
 
 
 def _links_of_table(path: Path, where: str, chosen: list[str] | None) -> Raw:
-    columns = TABLES[path.suffix.lower()](path, where)
+    titled = chosen is not None and not all(name.isdigit() for name in chosen)
+    columns = TABLES[path.suffix.lower()](path, where, titled)
     names = list(columns)
     if chosen is None:
         lower = {name.lower(): name for name in names}
@@ -139,15 +142,21 @@ def _links_of_table(path: Path, where: str, chosen: list[str] | None) -> Raw:
     for name in chosen:
         check_name(f"{where}: column", name, names)
     ends = [columns[name] for name in chosen]
-    if len({end.dtype.kind in "iu" for end in ends}) > 1:
+    if any(end.dtype.kind == "U" for end in ends):
         ends = [end.astype(str) for end in ends]
     others = [name for name in names if name not in chosen]
     notes = [f"columns not used: {', '.join(others[:5])}"] if others else []
     return Raw(np.stack(ends, axis=1), where, notes=notes)
 
 
-def _text(path: Path, where: str) -> Columns:
-    """Columns of a text file; lines that begin with # or % are comments."""
+def _text(path: Path, where: str, titled: bool = False) -> Columns:
+    """Columns of a text file; lines that begin with # or % are comments.
+
+    Args:
+        path: UTF-8.
+        where: for messages.
+        titled: the first line names the columns, whatever it looks like.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (UnicodeDecodeError, OSError) as error:
@@ -170,8 +179,8 @@ def _text(path: Path, where: str) -> Columns:
             )
             raise UserError(f"{where}: line {number} {what}. Mend that line.")
     cells = [np.char.strip(np.array(column)) for column in zip(*rows, strict=True)]
-    titled = _is_header(cells)
-    names = [c[0] or "id" for c in cells] if titled else [str(j) for j in range(width)]
+    titled = titled or _is_header(cells)
+    names = [str(c[0]) or "id" for c in cells] if titled else [str(j) for j in range(width)]
     if len(set(names)) < width:
         raise UserError(f"{where}: two columns have one name ({', '.join(names)}). Rename one.")
     if titled and len(rows) == 1:
@@ -202,7 +211,7 @@ def _numbers(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _parquet(path: Path, where: str) -> Columns:
+def _parquet(path: Path, where: str, titled: bool = True) -> Columns:
     try:
         from pyarrow import ArrowException, parquet  # optional extra "parquet"
     except ImportError as error:
@@ -218,7 +227,7 @@ def _parquet(path: Path, where: str) -> Columns:
     return found
 
 
-TABLES: dict[str, Callable[[Path, str], Columns]] = {
+TABLES: dict[str, Callable[..., Columns]] = {
     ".csv": _text,
     ".tsv": _text,
     ".txt": _text,
@@ -283,8 +292,9 @@ def _graphml(path: Path, where: str) -> Raw:
 def _load(path: Path, where: str) -> Any:
     """The array of an .npy file or the arrays of an .npz file."""
     try:
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else {k: found[k] for k in found.files}
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {k: found[k] for k in found.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{where}: cannot be read. Write plain arrays with np.savez.") from error
 

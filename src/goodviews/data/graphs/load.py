@@ -98,9 +98,9 @@ def load_graphs(
     Example:
         >>> found = load_graphs("sbm:nodes=100,blocks=2,inside=0.2,between=0.05")
         >>> found.graphs[0]
-        Data(x=[100, 16], edge_index=[2, 1264], y=[100])
+        Data(x=[100, 16], edge_index=[2, 1260], y=[100])
         >>> found.lines()[0]
-        'sbm: 100 nodes, 632 links, mean degree 12.64, 16 features, 2 classes'
+        'sbm: 100 nodes, 630 links, mean degree 12.60, 16 features, 2 classes'
     """
     began = time.perf_counter()
     if isinstance(data, str | os.PathLike):

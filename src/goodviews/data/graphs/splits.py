@@ -296,7 +296,8 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: no such file. Give the folder of a run that saved its split.")
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
             return {name: found[name] for name in names}
     except Exception as error:  # numpy and zipfile raise many kinds for one fault
         raise UserError(f"{path}: is no whole split. Split again.") from error
