@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from goodviews.interfaces import check_name
-from goodviews.views.graphs.communities import COMMUNITIES, centrality
+from goodviews.views.graphs.communities import centrality, communities
 from goodviews.views.graphs.feature_ops import with_features
 from goodviews.views.graphs.link_sets import (
     Links,
@@ -149,34 +149,31 @@ class RemoveBetween(GraphOp):
     """A share p of the links dropped, those between communities first: the communities stay.
 
     Links between communities go in random order; only when none is left do those within follow.
+    Communities are those of :func:`goodviews.views.graphs.communities.communities`.
 
     Args:
         p: Share of the links dropped; the dial.
-        by: How communities are found: "label-propagation" (Raghavan et al. 2007; any size) or
-            "louvain" (Blondel et al. 2008, networkx's; up to some ten thousand links).
 
     Example:
         >>> pairs = torch.tensor([[0, 0, 1, 2, 3, 3, 4], [1, 2, 2, 3, 4, 5, 5]])
         >>> from goodviews.views.graphs.link_sets import with_links
-        >>> view = RemoveBetween(1 / 7, "louvain")(with_links(Data(x=torch.ones(6, 1)), pairs))
+        >>> view = RemoveBetween(1 / 7)(with_links(Data(x=torch.ones(6, 1)), pairs))
         >>> bool(((view.edge_index[0] == 2) & (view.edge_index[1] == 3)).any())
         False
     """
 
     p: float = 0.3
-    by: str = "label-propagation"
     name: ClassVar[str] = "remove_between"
     reads: ClassVar[frozenset[str]] = LINKS
 
     def __post_init__(self) -> None:
         """Check the settings."""
         between("remove_between.p", self.p, 0, 1)
-        check_name("remove_between.by", self.by, COMMUNITIES)
 
     def prepare(self, data: Data) -> tuple[Links, Tensor]:
         """The links, and which of them lie within a community, bool (m,)."""
         links = links_of(data)
-        first, second = COMMUNITIES[self.by](data)[links.ends]
+        first, second = communities(data)[links.ends]
         return links, first == second
 
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:

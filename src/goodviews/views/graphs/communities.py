@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import networkx as nx
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from goodviews.views.graphs.op import rand
+from goodviews.views.graphs.op import graph_of, graphs_in, rand
 
-__all__ = ["COMMUNITIES", "centrality", "label_propagation", "louvain"]
+__all__ = ["centrality", "communities"]
 
 
 def centrality(data: Data, by: str, damping: float = 0.85, steps: int = 100) -> Tensor:
@@ -39,55 +36,74 @@ def centrality(data: Data, by: str, damping: float = 0.85, steps: int = 100) -> 
     return rank
 
 
-def label_propagation(data: Data, rounds: int = 50, seed: int = 0) -> Tensor:
-    """A community of each node, int64 (n,): nodes take the label most of their neighbours have.
+def communities(data: Data, levels: int = 10, rounds: int = 30, seed: int = 0) -> Tensor:
+    r"""A community of each node, int64 (n,), by Louvain's greedy modularity, all nodes at once.
 
-    In every round a random half of the nodes do so, at once; ties fall at random, but a node keeps
-    its label where it can (Raghavan et al. 2007, section III). Labels are numbers of nodes and
-    never cross from one graph to another. The same seed finds the same communities.
+    A node u moves to the neighbours' community C in which it gains most,
+
+    .. math:: k_{uC} - d_u D_C / 2m
+
+    with k_uC its links into C and D_C the degrees of C's other nodes; in every round a random half
+    of the nodes do. Then communities become nodes, and so on (Blondel et al. 2008; Naim et al. 2017
+    for moves at once). Communities never cross from one graph of a union to another, and the same
+    seed finds the same ones.
 
     Example:
-        >>> data = Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1], [1, 0]]))
-        >>> len(label_propagation(data).unique())
-        2
+        >>> edges = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+        >>> label = communities(Data(x=torch.ones(4, 1), edge_index=edges))
+        >>> bool(label[0] == label[1]), bool(label[1] == label[2]), bool(label[2] == label[3])
+        (True, False, True)
     """
-    n, generator = len(data.x), torch.Generator().manual_seed(seed)
-    source, target = data.edge_index
+    generator, graph = torch.Generator().manual_seed(seed), graph_of(data)
+    (source, target), n = data.edge_index, len(data.x)
     label = torch.arange(n, device=source.device)
+    weight = torch.ones(len(source), dtype=torch.float64, device=source.device)
+    degree = source.bincount(minlength=n).double()
+    ends = scatter(degree, graph, dim_size=graphs_in(data), reduce="sum").clamp(min=1)[graph]
+    for _ in range(levels):
+        moved = _moves(source, target, weight, degree, ends, rounds, generator)
+        names, place = moved.unique(return_inverse=True)
+        k = len(names)
+        if k == len(moved):
+            break
+        label = place[label]
+        code, where = (place[source] * k + place[target]).unique(return_inverse=True)
+        source, target = code.div(k, rounding_mode="floor"), code % k
+        weight = scatter(weight, where, dim_size=len(code), reduce="sum")
+        degree = scatter(degree, place, dim_size=k, reduce="sum")
+        ends = scatter(ends, place, dim_size=k, reduce="max")
+    return label
+
+
+def _moves(
+    source: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    degree: Tensor,
+    ends: Tensor,
+    rounds: int,
+    generator: Generator,
+) -> Tensor:
+    """One level: a community of each node of a weighted graph; ``ends`` is 2m of a node's graph."""
+    n = len(degree)
+    label = own = torch.arange(n, device=degree.device)
+    apart = source != target
+    source, target, weight = source[apart], target[apart], weight[apart]
     for _ in range(rounds):
-        code, count = (target * n + label[source]).unique(return_counts=True)
-        node, voted = code.div(max(n, 1), rounding_mode="floor"), code % max(n, 1)
-        tie = rand(len(node), generator=generator, device=node.device)
-        score = count + torch.where(voted == label[node], 1.0, tie) * 0.9
-        best = scatter(score, node, dim_size=n, reduce="max")
-        won = score == best[node]
+        mass = scatter(degree, label, dim_size=n, reduce="sum")
+        votes = torch.cat((target * n + label[source], own * n + label))
+        code, place = votes.unique(return_inverse=True)
+        pull = scatter(torch.cat((weight, 0 * degree)), place, dim_size=len(code), reduce="sum")
+        node, there = code.div(max(n, 1), rounding_mode="floor"), code % max(n, 1)
+        stays = there == label[node]
+        rest = mass[there] - torch.where(stays, degree[node], 0)
+        tie = torch.where(stays, 1.0, rand(len(node), generator=generator, device=node.device))
+        gain = pull - degree[node] * rest / ends[node] + 1e-6 * tie
+        won = gain == scatter(gain, node, dim_size=n, reduce="max")[node]
         wanted = label.clone()
-        wanted[node[won]] = voted[won]
+        wanted[node[won]] = there[won]
         if bool((wanted == label).all()):
             break
         active = rand(n, generator=generator, device=label.device) < 0.5
         label = torch.where(active, wanted, label)
     return label
-
-
-def louvain(data: Data) -> Tensor:
-    """A community of each node, int64 (n,), by Louvain's greedy modularity (networkx, seed 0).
-
-    Example:
-        >>> data = Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1], [1, 0]]))
-        >>> louvain(data)
-        tensor([0, 0, 1])
-    """
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(data.x)))
-    graph.add_edges_from(data.edge_index.T.tolist())
-    label = torch.empty(len(data.x), dtype=torch.long)
-    for number, members in enumerate(nx.community.louvain_communities(graph, seed=0)):
-        label[list(members)] = number
-    return label.to(data.x.device)
-
-
-COMMUNITIES: dict[str, Callable[[Data], Tensor]] = {
-    "label-propagation": label_propagation,
-    "louvain": louvain,
-}

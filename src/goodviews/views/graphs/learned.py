@@ -140,7 +140,10 @@ class LinkDropper(nn.Module):
 
     def drop_rates(self, data: Data) -> tuple[Tensor, Tensor]:
         """Expected shares of the links and of the feature dimensions that are dropped."""
-        return tuple(1 - kept.mean() if kept.numel() else kept.sum() for kept in self.keep(data))
+        link, dimension = (
+            1 - kept.mean() if kept.numel() else kept.sum() for kept in self.keep(data)
+        )
+        return link, dimension
 
     def penalty(self, data: Data, links: float = 0.3, features: float = 0.3) -> Tensor:
         r"""How far the expected drop rates are from the budget: sum of (rate - budget)^2.
