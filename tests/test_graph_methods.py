@@ -15,16 +15,21 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GAE, DeepGraphInfomax
 from torch_geometric.utils import is_undirected, to_undirected
 
+from goodviews.bounds import infonce
+from goodviews.estimators.graphs import held_out_nats
 from goodviews.interfaces import UserError
 from goodviews.methods.graphs import (
     GRAPH_METHODS,
     GRAPH_PRESETS,
     GraphContrast,
     GraphMethod,
+    GraphViewGame,
     contrast,
+    graph_view_game,
 )
 from goodviews.methods.graphs.autoencoders import sample_non_links
 from goodviews.methods.graphs.contrast import graph_objective
+from goodviews.methods.graphs.view_learning import hide_links
 from goodviews.methods.graphs.walks import random_walks
 
 
@@ -411,6 +416,169 @@ def test_mistakes_are_named() -> None:
         (lambda: make["infograph"](None, "gin", 6).loss(graph()), "leaves no other one"),
         (lambda: make["gae"](None, "gcn", 6).scorer(graph(), Generator()), "no pairs of views"),
         (lambda: make["grace"](drop, "gcn", 6).loss(graph(), nodes=torch.tensor([1])), "1 to con"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+
+
+class Dropper(torch.nn.Module):
+    """Weighs links by their ends and masks all features alike: the contract, in little."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends, self.mask = torch.nn.Linear(6, 1), torch.nn.Parameter(torch.zeros(6))
+
+    def forward(self, data: Data, generator: Generator) -> Data:
+        one, two = data.edge_index
+        noise = torch.rand(data.num_nodes, generator=generator)
+        logit = self.ends(data.x[one] + data.x[two])[:, 0] + noise[one] + noise[two]
+        view = copy.copy(data)
+        view.edge_weight = logit.sigmoid()
+        dice = torch.rand(6, generator=generator).logit()
+        view.x = data.x * (2 * (self.mask + dice)).sigmoid()
+        return view
+
+
+def game(objective: str = "unsupervised", **options: object) -> GraphViewGame:
+    torch.manual_seed(0)
+    return graph_view_game(Dropper(), "gcn", 6, objective=objective, dim=8, **options)
+
+
+@pytest.mark.parametrize("objective", ["unsupervised", "semi-supervised"])
+@pytest.mark.parametrize("turn", [False, True])
+def test_each_side_of_the_game_moves_in_its_turn_only(
+    objective: str, turn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = game(objective)
+    monkeypatch.setattr(method, "droppers_turn", lambda: turn)
+    method.loss(graph(), Generator().manual_seed(1)).backward()
+    moved = {name: p.grad is not None for name, p in method.named_parameters()}
+    for name, has_gradient in moved.items():
+        side = name.split(".")[0]
+        expected = {"dropper": turn, "judge": True}.get(side, not turn)
+        assert has_gradient == expected, name
+    assert any(name.startswith("judge") for name in moved) == (objective == "semi-supervised")
+
+
+def test_the_game_is_the_papers_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoder: -I + H; dropper: |I - t| + H; H the two binary cross entropies, by hand."""
+    method, data = game("semi-supervised", budget=0.5, hidden=0.2), graph()
+    seen, links = hide_links(data, 0.2, (draws := Generator().manual_seed(1)))
+    others = sample_non_links(data, links.shape[1], draws)
+    views = method.views(seen, draws)
+    nats = -method.game.contrast(*(method.project(v) for v in views))[0]
+    entropy = 0.0
+    for view in views:
+        scores = method.judge(view, torch.cat([links, others], 1))
+        wanted = (torch.arange(len(scores)) < links.shape[1]).float()
+        entropy = entropy + torch.nn.functional.binary_cross_entropy_with_logits(
+            scores[:, 1] - scores[:, 0], wanted
+        )
+    found = []
+    for turn in (False, True):
+        monkeypatch.setattr(method, "droppers_turn", lambda turn=turn: turn)
+        found.append(method.loss(data, Generator().manual_seed(1)).item())
+    assert found[0] == pytest.approx((entropy - nats).item(), abs=1e-5)
+    assert found[1] == pytest.approx(((nats - 0.5).abs() + entropy).item(), abs=1e-5)
+    assert method.measured["nats"].item() == pytest.approx(nats.item(), abs=1e-5)
+
+
+def test_hidden_links_are_gone_in_both_directions() -> None:
+    data = graph()
+    data.edge_weight = data.edge_index.sum(0).float()
+    seen, links = hide_links(data, 0.25, Generator().manual_seed(0))
+    assert links.shape[1] == round(0.25 * data.num_edges / 2)
+    both = torch.cat([seen.edge_index, links, links.flip(0)], 1)
+    assert torch.equal(both[:, (both[0] * 20 + both[1]).argsort()], data.edge_index)
+    assert torch.equal(seen.edge_weight, seen.edge_index.sum(0).float())
+
+
+def test_turns_come_after_the_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = []
+    for step in range(8):
+        monkeypatch.setattr(GraphViewGame, "global_step", step)
+        turns.append(game(turns=3, warmup=4).droppers_turn())
+    assert turns == [False] * 5 + [True, False, False]
+
+
+def test_the_dropper_removes_information() -> None:
+    """Trained against a fixed encoder it ends lower; with a budget it stays near it."""
+    data, ends = graph(), {}
+    for budget in (None, 1.5):
+        method = game(budget=budget, temperature=0.1)
+        method.droppers_turn = lambda: True
+        optimizer = torch.optim.Adam(method.dropper.parameters(), lr=0.1)
+        seen = []
+        for step in range(60):
+            optimizer.zero_grad()
+            method.loss(data, Generator().manual_seed(step)).backward()
+            optimizer.step()
+            seen.append(method.measured["nats"].item())
+        ends[budget] = sum(seen[:5]) / 5, sum(seen[-15:]) / 15
+    assert ends[None][1] < ends[None][0] - 0.3
+    assert abs(ends[1.5][1] - 1.5) < 0.35 < abs(ends[None][1] - 1.5)
+
+
+def test_held_out_information_is_the_bound_of_fresh_views() -> None:
+    """One pass over 20 nodes with K = 20: the bound of one draw's scores, in float64."""
+    for name in ("grace", "dgi"):
+        method, data = build(name)
+        found = held_out_nats(method, data, candidates=20, pairs=20, seed=5)
+        scorer = method.eval().scorer(data, Generator().manual_seed(5))
+        scores = scorer.score(torch.arange(20)).double()
+        rows = infonce(scores)
+        expected = 0.5 * (rows + infonce(scores.T)) if name == "grace" else rows
+        assert found.nats == pytest.approx(expected.item(), abs=1e-5)
+        assert found.ceiling == math.log(20) and found.kind == "lower"
+        assert 0 < found.stderr < 1 and found.details["unit"] == "nodes"
+
+
+def test_held_out_information_knows_nothing_and_everything() -> None:
+    """Views that share nothing against views that are the same."""
+
+    def noise(data: Data, generator: Generator) -> tuple[Data, Data]:
+        one, two = copy.copy(data), copy.copy(data)
+        one.x, two.x = (torch.randn(data.x.shape, generator=generator) for _ in range(2))
+        return one, two
+
+    data = graph(200, links=0)  # no links: a node's vector is its own
+    method = GRAPH_METHODS["grace"](noise, "gcn", 6, dim=8, temperature=0.05)
+    nothing = held_out_nats(method, data, torch.arange(100, 200), candidates=50, pairs=1000)
+    assert nothing.nats < 0.1 and abs(nothing.nats - nothing.null) < 0.5
+    method.views = lambda data, generator: (data, data)
+    everything = held_out_nats(method, data, torch.arange(100, 200), candidates=50)
+    assert everything.nats > 1.5 > 0 > everything.null
+    assert held_out_nats(method, data, candidates=50, seed=3) == held_out_nats(
+        method, data, candidates=50, seed=3
+    )
+
+
+def test_held_out_information_of_graphs() -> None:
+    method, data = build("infograph")
+    found = held_out_nats(method, data.to_data_list(), candidates=5)
+    assert found.candidates == 5 and found.details["unit"] == "graphs"
+    with pytest.raises(UserError, match="contrasts graphs"):
+        held_out_nats(method, data, torch.arange(3))
+    grace, whole = build("grace")
+    for call, message in (
+        (lambda: held_out_nats(grace, whole, candidates=1), "candidates: 1"),
+        (lambda: held_out_nats(grace, whole, torch.tensor([3])), "nodes: 1 held out"),
+        (lambda: held_out_nats(build("gae")[0], whole), "no pairs of views"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+    with pytest.warns(UserWarning, match="K reduced from 256 to the 20 nodes"):
+        held_out_nats(grace, whole)
+
+
+def test_mistakes_in_the_game_are_named() -> None:
+    for call, message in (
+        (lambda: game("supervised"), "no views to contrast"),
+        (lambda: game("unsupervized"), "Did you mean 'unsupervised'"),
+        (lambda: game(budget=-1.0), "--budget-nats"),
+        (lambda: game(hidden=1.0), "hidden: 1.0"),
+        (lambda: game(turns=0), "turns, warmup: 0"),
+        (lambda: hide_links(graph(links=1), 0.5, Generator()), "none to hide"),
     ):
         with pytest.raises(UserError, match=message):
             call()

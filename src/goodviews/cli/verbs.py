@@ -73,7 +73,7 @@ def evaluate(options: Options) -> int:
     """Probe a run beside raw pixels and the untrained network; prints the table."""
     if graphs.of_graphs(options["run"]):
         graphs.needed()
-        from goodviews.studies.graphs.runs import evaluate_graph
+        from goodviews.studies.graphs.reading import evaluate_graph
 
         evaluate_graph(**graphs.arguments(options, VERBS["evaluate"], evaluate_graph))
         return 0
@@ -95,7 +95,7 @@ def embed(options: Options) -> int:
     """Write embeddings; prints where."""
     if graphs.of_graphs(options["run"]):
         graphs.needed()
-        from goodviews.studies.graphs.runs import embed_graph
+        from goodviews.studies.graphs.reading import embed_graph
 
         embed_graph(**graphs.arguments(options, VERBS["embed"], embed_graph))
         return 0

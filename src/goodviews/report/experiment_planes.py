@@ -39,15 +39,20 @@ class Spot(NamedTuple):
 
 
 def label_of(arm: Arm) -> str:
-    """What stands beside an arm's mark: the value of its dial, else its name.
+    """What stands beside an arm's mark: the value of its dial, else its name without its group's.
 
     Example:
         >>> label_of({"name": "d=8", "value": 8.0}), label_of({"name": "lab"})
         ('8', 'lab')
+        >>> label_of({"name": "rgb raw", "group": "rgb"})
+        'raw'
     """
     value = arm.get("value")
     known = finite(value)
-    return str(arm["name"] if value is None else value) if known is None else f"{known:g}"
+    if known is not None:
+        return f"{known:g}"
+    label = str(arm["name"] if value is None else value)
+    return label.removeprefix(f"{arm.get('group')} ")
 
 
 def _groups(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -87,8 +92,34 @@ def _trace(name: str, spots: Sequence[Spot], style: Style, joined: bool) -> Figu
         "text": [text(spot.label) for spot in spots],
         "textposition": "top center",
         "textfont": {"size": 11},
-        "hovertemplate": "%{text}: %{x:.3g}, %{y:.3g}<extra></extra>",
+        "hovertemplate": "%{customdata}: %{x:.3g}, %{y:.3g}<extra></extra>",
     }
+
+
+def _apart(traces: Sequence[Figure]) -> None:
+    """Marks that lie close together get one label, at the highest of them; all tell their names.
+
+    Example:
+        >>> traces = [{"x": [0, 0.01, 1], "y": [0, 0, 1], "text": ["a", "b", "c"]}]
+        >>> _apart(traces)
+        >>> traces[0]["text"], traces[0]["customdata"]
+        (['', 'a, b', 'c'], ['a', 'b', 'c'])
+    """
+    marks = [(t["x"][i], t["y"][i], t, i) for t in traces for i in range(len(t["x"]))]
+    width, height = (max(v) - min(v) or 1.0 for v in list(zip(*marks, strict=True))[:2])
+    for trace in traces:
+        trace["customdata"] = list(trace["text"])
+    left = sorted(marks, key=lambda mark: (mark[1], mark[0]))
+    while left:
+        x, y, top, place = left.pop()
+        near = [m for m in left if abs(m[0] - x) < 0.1 * width and abs(m[1] - y) < 0.06 * height]
+        for _, _, trace, i in near:
+            trace["text"][i] = ""
+        left = [mark for mark in left if mark not in near]
+        names = [*(trace["customdata"][i] for _, _, trace, i in near), top["customdata"][place]]
+        names = sorted(dict.fromkeys(names))
+        more = f" +{len(names) - 3}" if len(names) > 3 else ""
+        top["text"][place] = ", ".join(names[:3]) + more
 
 
 def _bars(deviations: Sequence[float | None], style: Style) -> Figure:
@@ -129,6 +160,7 @@ def plane_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
     )
     if not data:
         return Panel(title, [])
+    _apart(data)
     plan = layout(
         axis(titled(keys[0], units[0], study), nticks=7),
         axis(titled(keys[1], units[1], study), nticks=7),
@@ -172,7 +204,8 @@ def dial_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
         if not spots:
             continue
         trace = _trace(name, spots, looks[name], bool(panel.get("joined")))
-        trace |= {"mode": trace["mode"].removesuffix("+text"), "x": [s.label for s in spots]}
+        names = [s.label for s in spots]
+        trace |= {"mode": trace["mode"].removesuffix("+text"), "x": names, "customdata": names}
         trace["error_x"] = {"visible": False}
         below = trace | {"y": [s.x for s in spots], "yaxis": "y2", "showlegend": False}
         below["error_y"] = _bars([s.x_sd for s in spots], looks[name])

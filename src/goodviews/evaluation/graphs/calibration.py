@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 from torch import Tensor
@@ -94,11 +94,34 @@ class Scaling:
             >>> round(float(halves.at(0.01)(torch.zeros(1))), 6)
             0.01
         """
-        if not 0 < density < 1:
-            raise UserError(f"density: {density:g}. Give links / pairs, above 0 and below 1.")
+        _check_density(density)
         return replace(
             self, offset=self.offset + float(logit(density) - logit(self.share)), share=density
         )
+
+    def matched(self, scores: Tensor, density: float) -> Scaling:
+        """The same slope, and the offset at which pairs of these scores (m,) hold so many links.
+
+        For scores of pairs drawn uniformly from all pairs of a graph whose density is known (from
+        its training links and the share that is hidden): the mean probability is then ``density``.
+        :meth:`at` needs no such pairs but trusts the sigmoid far out in its tail.
+
+        Raises:
+            UserError: a density outside (0, 1), no scores, scores not finite.
+
+        Example:
+            >>> scaling = Scaling(2.0, 0.0, 0.5).matched(torch.linspace(-3, 3, 1000), 0.01)
+            >>> round(float(scaling(torch.linspace(-3, 3, 1000)).mean()), 6)
+            0.01
+        """
+        _check_density(density)
+        t = self.slope * _finite("scores", scores)
+        offset = brentq(
+            lambda offset: expit(t + offset).mean() - density,
+            float(logit(density)) - float(t.max()) - 1,
+            float(logit(density)) - float(t.min()) + 1,
+        )
+        return replace(self, offset=float(offset), share=density)
 
 
 def fit_scaling(scores: Tensor, outcomes: Tensor, kind: str = "platt") -> Scaling:
@@ -150,12 +173,7 @@ def _checked(what: str, values: Tensor, outcomes: Tensor) -> tuple[np.ndarray, n
             f"{what}: shape {tuple(values.shape)} for outcomes {tuple(outcomes.shape)}. "
             "Give one number a pair, and at least one pair."
         )
-    x, y = values.detach().cpu().double().numpy(), outcomes.detach().cpu().double().numpy()
-    if not np.isfinite(x).all():
-        raise UserError(
-            f"{what}: {int((~np.isfinite(x)).sum())} of {len(x)} are not finite. "
-            "The scorer diverged: lower its learning rate, or check its input."
-        )
+    x, y = _finite(what, values), outcomes.detach().cpu().double().numpy()
     if not np.isin(y, (0, 1)).all():
         raise UserError(f"outcomes: {y[~np.isin(y, (0, 1))][0]:g}. Use 1 for a link, else 0.")
     if y.min() == y.max():
@@ -163,3 +181,20 @@ def _checked(what: str, values: Tensor, outcomes: Tensor) -> tuple[np.ndarray, n
             f"outcomes: all {len(y)} pairs are {'links' if y[0] else 'non-links'}. Give both."
         )
     return x, y
+
+
+def _finite(what: str, values: Tensor) -> np.ndarray:
+    x = values.detach().cpu().double().numpy()
+    if x.size == 0:
+        raise UserError(f"{what}: none given. Give at least one pair's.")
+    if not np.isfinite(x).all():
+        raise UserError(
+            f"{what}: {int((~np.isfinite(x)).sum())} of {len(x)} are not finite. "
+            "The scorer diverged: lower its learning rate, or check its input."
+        )
+    return x
+
+
+def _check_density(density: float) -> None:
+    if not 0 < density < 1:
+        raise UserError(f"density: {density:g}. Give links / pairs, above 0 and below 1.")

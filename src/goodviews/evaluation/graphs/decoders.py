@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -73,19 +73,18 @@ class Hadamard:
     made by :meth:`fit`.
     """
 
-    model: Logistic
-    difference: bool
+    weight: Tensor
+    """Shape (d,), or (2 d,) with the difference."""
+    offset: float
+    penalty: float
     validation_auc: float
     """Of the chosen penalty, on the links that chose it."""
 
     def __call__(self, z: Tensor, links: Tensor) -> Tensor:
         """Log-odds (m,) of links (2, m) from node vectors z (n, d)."""
-
-        def log_odds(a: Tensor, b: Tensor) -> Tensor:
-            log_p = self.model(_features(a, b, self.difference))
-            return log_p[:, 1] - log_p[:, 0]
-
-        return _tiled(z, links, log_odds)
+        difference = len(self.weight) == 2 * z.shape[1]
+        weight = self.weight.to(z)
+        return _tiled(z, links, lambda a, b: _features(a, b, difference) @ weight + self.offset)
 
     @classmethod
     def fit(
@@ -122,12 +121,12 @@ class Hadamard:
         held = (split.validation, split.validation_negatives)
         best, since = None, 0
         for penalty in PENALTIES:
-            model = fit_logistic(x, y, 2, penalty=penalty)
-            found = cls(model, difference, math.nan)
+            weight, offset = _line(fit_logistic(x, y, 2, penalty=penalty))
+            found = cls(weight, offset, penalty, math.nan)
             auc = link_scores(found(z, held[0]), found(z, held[1]), ()).auc
             since += 1
             if best is None or auc > best.validation_auc:
-                best, since = cls(model, difference, auc), 0
+                best, since = replace(found, validation_auc=auc), 0
             if since == PATIENCE:
                 break
         assert best is not None  # at least one penalty was tried
@@ -175,6 +174,12 @@ def _training(z: Tensor, split: LinkSplit, difference: bool, seed: int) -> tuple
     labels = torch.zeros(len(x), dtype=torch.int64, device=z.device)
     labels[: links.shape[1]] = 1
     return x, labels
+
+
+def _line(model: Logistic) -> tuple[Tensor, float]:
+    """Weight and offset on the features themselves of the log-odds of class 1 against class 0."""
+    weight = model.axes.rotation @ (model.weight[:, 1] - model.weight[:, 0]) / model.axes.scale
+    return weight, float(model.bias[1] - model.bias[0] - model.axes.mean @ weight)
 
 
 def _gathered(z: Tensor, links: Tensor, difference: bool) -> Tensor:

@@ -88,9 +88,7 @@ def graph_probe(
     outer = StratifiedKFold(folds, shuffle=True, random_state=seed)
     parts = list(outer.split(x, labels))
     model = _pipeline(kind, standardise, seed)
-    with (
-        warnings.catch_warnings()
-    ):  # a weak penalty that is not quite converged may still be chosen
+    with warnings.catch_warnings():  # a weak penalty may be short of convergence
         warnings.simplefilter("ignore", ConvergenceWarning)
         find = _nested if protocol == "nested" else _published
         found = list(find(model, x, labels, parts, seed))

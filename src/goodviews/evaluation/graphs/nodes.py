@@ -156,9 +156,7 @@ def _scaled(z: Tensor, scale: str) -> Tensor:
 
 def _fitted(x: np.ndarray, y: np.ndarray, strength: float, seed: int) -> LogisticRegression:
     model = LogisticRegression(C=strength, max_iter=1000, random_state=seed)
-    with (
-        warnings.catch_warnings()
-    ):  # a weak penalty that is not quite converged may still be chosen
+    with warnings.catch_warnings():  # a weak penalty may be short of convergence
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y)
 

@@ -19,6 +19,7 @@ from goodviews.methods.graphs.named import (
     infograph,
     mvgrl,
 )
+from goodviews.methods.graphs.view_learning import GraphViewGame, graph_view_game
 from goodviews.methods.graphs.walks import Node2Vec, node2vec
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "GraphContrast",
     "GraphMethod",
     "GraphPreset",
+    "GraphViewGame",
     "GraphViews",
     "Node2Vec",
     "Scorer",
@@ -35,6 +37,7 @@ __all__ = [
     "gae",
     "grace",
     "graph_objective",
+    "graph_view_game",
     "graphcl",
     "infograph",
     "mvgrl",

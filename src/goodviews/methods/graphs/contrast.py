@@ -233,7 +233,7 @@ class GraphContrast(GraphMethod):
 
     def _sides(self, v1: Data, v2: Data, nodes: Tensor | None) -> list[tuple[Tensor, Tensor]]:
         """What the critic reads of each different view: nodes (n, d) and summaries (graphs, d)."""
-        pair = (v1,) if v1 is v2 and len(self.encoders) == 1 else (v1, v2)
+        pair = (v1,) if len(self.encoders) == 1 and _same(v1, v2) else (v1, v2)
         sides = []
         for i, view in enumerate(pair):
             vectors = _nodes(self.features(view, i))
@@ -310,6 +310,11 @@ def _kept(v1: Data, v2: Data) -> Tensor | None:
     """Which nodes both views keep, bool (n,); None where no view drops any."""
     masks = [mask for mask in (v1.get("kept"), v2.get("kept")) if mask is not None]
     return None if not masks else torch.stack(masks).all(0)
+
+
+def _same(v1: Data, v2: Data) -> bool:
+    """Whether two views share what an encoder reads: one pass then serves both."""
+    return all(v1.get(k) is v2.get(k) for k in ("x", "edge_index", "edge_weight", "kept"))
 
 
 def _all(kept: Tensor | None, n: int) -> Tensor:
