@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from goodviews.data.graphs import (
     stochastic_blocks,
     structural_features,
 )
+from goodviews.data.graphs import named as named_module
 from goodviews.data.graphs import structure as structure_module
 from goodviews.data.graphs.links import (
     both_ways,
@@ -574,6 +576,42 @@ def test_every_name_has_a_line_and_says_where_it_was_looked_for(tmp_path: Path) 
             with pytest.raises(UserError, match=r"was not found in .* --download"):
                 load_graphs(name, data_root=tmp_path)
     assert tree(tmp_path) == set()
+
+
+def test_missing_sets_are_fetched_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, root = tmp_path / "server", tmp_path / "root"
+    server.mkdir()
+    savemat(server / "USAir.mat", {"net": square_matrix()})
+    place = ("link_prediction/USAir.mat", (server / "USAir.mat").as_uri())
+    monkeypatch.setitem(named_module.FILES, "usair", place)
+    with pytest.raises(UserError, match="fetch it with --download"):
+        load_graphs("usair", data_root=root)
+    assert not root.exists()
+    assert load_graphs("usair", data_root=root, download=True).report["links"] == 4
+    assert tree(root / "graphs") == {"link_prediction", "link_prediction/USAir.mat"}
+    gone = ("link_prediction/NS.mat", (server / "NS.mat").as_uri())
+    monkeypatch.setitem(named_module.FILES, "ns", gone)
+    with pytest.raises(UserError, match=r"ns could not be downloaded to .*Check the network"):
+        load_graphs("ns", data_root=root, download=True)
+    assert tree(root / "graphs") == {"link_prediction", "link_prediction/USAir.mat"}
+
+
+def test_a_tu_archive_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "A": "1, 2\n2, 1\n3, 4\n4, 3\n",
+        "graph_indicator": "1\n1\n2\n2\n",
+        "graph_labels": "1\n2\n",
+    }
+    with zipfile.ZipFile(tmp_path / "TINY.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"TINY/TINY_{name}.txt", text)
+    monkeypatch.setattr(named_module.TUDataset, "url", tmp_path.as_uri())
+    found = load_graphs("tu:TINY", data_root=tmp_path / "root", download=True)
+    assert [g.num_nodes for g in found.graphs] == [2, 2]
+    assert found.graphs[0].x.tolist() == [[0, 1], [0, 1]]  # the degree
+    assert len(tree(tmp_path / "root" / "graphs" / "TU" / "TINY" / "raw")) == 3
 
 
 # --- mistakes -------------------------------------------------------------------------------------

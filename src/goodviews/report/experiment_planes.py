@@ -91,6 +91,7 @@ def _trace(name: str, spots: Sequence[Spot], style: Style, joined: bool) -> Figu
         "marker": {"symbol": style.symbol, "color": style.color, "size": 9},
         "text": [text(spot.label) for spot in spots],
         "textposition": "top center",
+        "cliponaxis": False,
         "textfont": {"size": 11},
         "hovertemplate": "%{customdata}: %{x:.3g}, %{y:.3g}<extra></extra>",
     }
@@ -112,7 +113,13 @@ def _apart(traces: Sequence[Figure]) -> None:
     left = sorted(marks, key=lambda mark: (mark[1], mark[0]))
     while left:
         x, y, top, place = left.pop()
-        near = [m for m in left if abs(m[0] - x) < 0.1 * width and abs(m[1] - y) < 0.06 * height]
+        mine = len(top["customdata"][place])
+        near = [
+            (a, b, trace, i)
+            for a, b, trace, i in left
+            if abs(a - x) < 0.01 * width * max(10, mine + len(trace["customdata"][i]))
+            and abs(b - y) < 0.06 * height
+        ]
         for _, _, trace, i in near:
             trace["text"][i] = ""
         left = [mark for mark in left if mark not in near]
@@ -167,6 +174,9 @@ def plane_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
         showlegend=len(data) > 1,
     )
     _frame(plan, heights, panel, units[1])
+    across = [x for trace in data for x in trace["x"]]
+    pad = 0.14 * (max(across) - min(across)) or 1.0
+    plan["xaxis"]["range"] = [min(across) - pad, max(across) + pad]
     return Panel(title, [("", {"data": data, "layout": plan})], "Bars: one standard deviation.")
 
 
@@ -214,8 +224,8 @@ def dial_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
         return Panel(title, [])
     plan = layout(
         axis(text(panel.get("dial") or "dial"), type="category", anchor="y2"),
-        axis(titled(key, unit, study), domain=[0.54, 1], nticks=5),
-        yaxis2=axis(titled("nats", "nats", study), domain=[0, 0.46], nticks=5),
+        axis(unit or words_of(key, study), domain=[0.54, 1], nticks=5),
+        yaxis2=axis("I<sub>NCE</sub>, nats", domain=[0, 0.46], nticks=5),
         showlegend=len(groups) > 1,
     )
     return Panel(title, [("", {"data": data, "layout": plan})])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, download_url, extract_zip
+from torch_geometric.data import Data, extract_zip
 from torch_geometric.datasets import (
     Amazon,
     Coauthor,
@@ -31,7 +35,7 @@ from goodviews.interfaces import UserError
 
 PLANETOID = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 TU = {"mutag": "MUTAG", "proteins": "PROTEINS", "imdb-binary": "IMDB-BINARY"}
-SEAL = "https://github.com/muhanzhang/SEAL/raw/master/Python/data"
+SEAL = "https://github.com/muhanzhang/SEAL/raw/master"
 
 FILES: dict[str, tuple[str, str]] = {
     **{
@@ -51,8 +55,12 @@ FILES: dict[str, tuple[str, str]] = {
         }.items()
     },
     **{
-        file.lower(): (f"link_prediction/{file}.mat", f"{SEAL}/{file}.mat")
-        for file in ("USAir", "NS", "PB", "Yeast", "Celegans", "Power", "Router", "Ecoli")
+        file.lower(): (f"link_prediction/{file}.mat", f"{SEAL}/{folder}/data/{file}.mat")
+        for folder, files in {
+            "Python": ("USAir", "Celegans", "Power", "Router", "Ecoli"),
+            "MATLAB": ("NS", "PB", "Yeast"),
+        }.items()
+        for file in files
     },
     "amazon-computers": (
         "Amazon/Computers/raw/amazon_electronics_computers.npz",
@@ -167,9 +175,14 @@ def _need(name: str, files: list[tuple[Path, str]], root: Path, download: bool) 
 
 def _fetch(name: str, url: str, path: Path) -> None:
     """Download one file, whole or not at all."""
+
+    def download(target: Path) -> None:
+        with urlopen(url, timeout=60) as reply, target.open("wb") as file:
+            shutil.copyfileobj(reply, file)
+
     try:
-        write_atomic(path, lambda p: download_url(url, str(p.parent), log=False, filename=p.name))
-    except Exception as error:  # urllib, fsspec and aiohttp raise their own kinds
+        write_atomic(path, download)
+    except (OSError, HTTPException) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"--data: {name} could not be downloaded to {path.parent} ({first}). "
@@ -314,8 +327,7 @@ def _fetch_set(name: str, folder: Path) -> None:
         _fetch(name, f"{TUDataset.url}/{name}.zip", archive)
         extract_zip(str(archive), scratch, log=False)
         for path in sorted((Path(scratch) / name).glob("*.txt"), reverse=True):  # NAME_A.txt last
-            content = path.read_bytes()
-            write_atomic(folder / path.name, lambda p, content=content: p.write_bytes(content))
+            write_atomic(folder / path.name, partial(shutil.copyfile, path))
 
 
 def _text_set(path: Path) -> tuple[list[Data], Tensor]:
@@ -350,7 +362,7 @@ def _tu_set(folder: Path, name: str) -> tuple[list[Data], Tensor]:
     nodes = slices["x"].diff() if "x" in slices else torch.tensor(data._num_nodes)
     starts = [0, *nodes.cumsum(0).tolist()]
     skip = sizes["num_node_attributes"] if sizes["num_node_labels"] else 0
-    graphs = []
+    graphs: list[Data] = []
     for i, count in enumerate(nodes.tolist()):
         graph = Data(edge_index=data.edge_index[:, ends[i] : ends[i + 1]], num_nodes=count)
         if data.x is not None:

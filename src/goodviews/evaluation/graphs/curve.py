@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from torch import Tensor
-
+from goodviews.data.graphs.splits import LinkSplit
 from goodviews.evaluation.graphs.decoders import Scorer
 from goodviews.evaluation.graphs.links import KS, link_scores
 from goodviews.interfaces import UserError
 
 
-class HiddenLinks(Protocol):
-    """The part of a link split that is scored."""
-
-    @property
-    def test(self) -> Tensor:
-        """Hidden links (2, m)."""
-        ...
-
-    @property
-    def test_negatives(self) -> Tensor:
-        """Pairs (2, n) that are no links."""
-        ...
-
-
 def hidden_scores(
-    scorers: Mapping[str, Scorer], split: HiddenLinks, ks: Sequence[int] = KS
+    scorers: Mapping[str, Scorer], split: LinkSplit, ks: Sequence[int] = KS
 ) -> list[dict[str, Any]]:
     """One row a scorer: its name and how it ranks the hidden links above the non-links.
 
@@ -36,7 +21,7 @@ def hidden_scores(
 
     Args:
         scorers: name -> function of links (2, m) that gives scores (m,).
-        split: holds ``test`` and ``test_negatives``.
+        split: of which the test links and non-links are scored.
         ks: the K of Hits@K.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from goodviews.data.graphs.splits import LinkSplit
 from goodviews.evaluation.graphs.links import checked_links, link_scores
 from goodviews.evaluation.logistic import PATIENCE, PENALTIES, Logistic, fit_logistic
 from goodviews.interfaces import UserError, check_name
@@ -21,19 +21,6 @@ TILE = 1 << 24
 """The most numbers of node vectors gathered at once."""
 MOST = 50_000
 """The most links, and as many non-links, that a decoder is fitted on."""
-
-
-class LinkSplit(Protocol):
-    """The links (2, m) of a split that a decoder reads; ``goodviews.data.graphs`` makes them."""
-
-    @property
-    def train(self) -> Tensor: ...  # noqa: D102
-    @property
-    def train_negatives(self) -> Tensor: ...  # noqa: D102
-    @property
-    def validation(self) -> Tensor: ...  # noqa: D102
-    @property
-    def validation_negatives(self) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ class Hadamard:
 
         Args:
             z: node vectors (n, d).
-            split: holds ``train``, ``train_negatives``, ``validation``, ``validation_negatives``.
+            split: of which the training and validation links and non-links are read.
             difference: read ``|z_u - z_v|`` beside ``z_u * z_v``.
             seed: of the draw.
 

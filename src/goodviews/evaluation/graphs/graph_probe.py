@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from torch import Tensor
 
 from goodviews.interfaces import UserError, check_name
@@ -59,7 +59,7 @@ def graph_probe(
     but reports the best of many epochs; that choice is not made here.)
 
     ``kind``: ``"svm"`` has the radial kernel with ``gamma = 1 / (d var z)`` (InfoGraph's code),
-    ``"linear-svm"`` none (its paper), ``"logistic"`` is L2 logistic regression. ``standardise``:
+    ``"linear-svm"`` none and squared hinges (its paper), ``"logistic"`` is L2 logistic regression. ``standardise``:
     features get mean 0 and deviation 1 on the training graphs; published code gives them raw.
 
     Args:
@@ -134,7 +134,7 @@ def _pipeline(kind: str, standardise: bool, seed: int) -> Pipeline:
     scaler = StandardScaler() if standardise else FunctionTransformer()
     classifier = {
         "svm": SVC(gamma="scale"),
-        "linear-svm": SVC(kernel="linear"),
+        "linear-svm": LinearSVC(dual=False),
         "logistic": LogisticRegression(max_iter=1000, random_state=seed),
     }[kind]
     return Pipeline([("scaler", scaler), ("classifier", classifier)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_inf
 from torch import Tensor
 from torch.nn import functional
 
+from goodviews.data.graphs.splits import NodeSplit
 from goodviews.evaluation.logistic import standardisation
 from goodviews.evaluation.task import ProbeResult, checked
 from goodviews.interfaces import UserError, check_name
@@ -24,17 +25,6 @@ from goodviews.interfaces import UserError, check_name
 STRENGTHS = tuple(2.0**k for k in range(-10, 11, 2))
 """C tried, strong penalty to weak: ``|W|^2 / (2 C)`` beside the summed cross-entropy (GRACE)."""
 SCALES = ("unit", "standard", "none")
-
-
-class NodeSplit(Protocol):
-    """Which nodes teach, choose and test: int64 indices; ``goodviews.data.graphs`` makes them."""
-
-    @property
-    def train(self) -> Tensor: ...  # noqa: D102
-    @property
-    def validation(self) -> Tensor: ...  # noqa: D102
-    @property
-    def test(self) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -67,11 +57,12 @@ def node_probe(
 
     ``scale``: ``"unit"`` gives every node vector length 1 (GRACE's protocol), ``"standard"`` every
     feature mean 0 and deviation 1 over all nodes (no label is needed for that), ``"none"`` neither.
+    With few training nodes ``"standard"`` lets directions of little variance drown the rest.
 
     Args:
         z: frozen node vectors (n, d).
         y: int64 labels (n,), -1 where there is none.
-        split: holds ``train``, ``validation``, ``test``: indices of nodes.
+        split: which nodes teach, choose and test.
         scale: as above.
         seed: of the solver, where it draws.
 

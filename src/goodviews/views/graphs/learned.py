@@ -228,7 +228,7 @@ class LearnedDrop(GraphOp):
 
     path: str = ""
     weights: str = field(default="", repr=False)
-    strength: float = 1.0  # type: ignore[misc]  # the dial is called what it is
+    strength: float = 1.0
     name: ClassVar[str] = "learned_drop"
     dial: ClassVar[str] = "strength"
     reads: ClassVar[frozenset[str]] = LINKS | FEATURES
@@ -261,7 +261,7 @@ class LearnedDrop(GraphOp):
     def prepare(self, data: Data) -> tuple[Links, Tensor, Tensor]:
         """The links, and the drop-probabilities of links (m,) and dimensions (graphs, f)."""
         links, link, dimension = self.dropper(data.x.device).logits(data)
-        return links, *(self.strength * (-logit).sigmoid() for logit in (link, dimension))
+        return links, self.strength * (-link).sigmoid(), self.strength * (-dimension).sigmoid()
 
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Drop some links and dimensions."""

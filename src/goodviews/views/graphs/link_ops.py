@@ -20,7 +20,7 @@ from goodviews.views.graphs.link_sets import (
     plus_links,
     portions,
 )
-from goodviews.views.graphs.op import GraphOp, graph_of, graphs_in, rand
+from goodviews.views.graphs.op import LINKS, GraphOp, graph_of, graphs_in, rand
 from goodviews.views.ops import between
 
 __all__ = ["AddLinks", "RemoveLinks", "RewireLinks"]
@@ -41,14 +41,19 @@ class RemoveLinks(GraphOp):
 
     p: float = 0.3
     name: ClassVar[str] = "remove_links"
+    reads: ClassVar[frozenset[str]] = LINKS
 
     def __post_init__(self) -> None:
         """Check the settings."""
         between("remove_links.p", self.p, 0, 1)
 
+    def prepare(self, data: Data) -> Links:
+        """The links."""
+        return links_of(data)
+
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Drop some links."""
-        links = links_of(data)
+        links = prepared
         chance = rand(len(links.codes), generator=generator, device=data.x.device)
         return keep_links(data, links, chance >= self.p)
 
@@ -71,14 +76,19 @@ class AddLinks(GraphOp):
 
     p: float = 0.3
     name: ClassVar[str] = "add_links"
+    reads: ClassVar[frozenset[str]] = LINKS
 
     def __post_init__(self) -> None:
         """Check the settings."""
         between("add_links.p", self.p, 0, float("inf"))
 
+    def prepare(self, data: Data) -> Links:
+        """The links."""
+        return links_of(data)
+
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Add some links."""
-        links = links_of(data)
+        links = prepared
         graph = graph_of(data)
         nodes = torch.arange(len(graph), device=graph.device)
         if data.get("kept") is not None:
@@ -120,14 +130,19 @@ class RewireLinks(GraphOp):
 
     p: float = 0.3
     name: ClassVar[str] = "rewire_links"
+    reads: ClassVar[frozenset[str]] = LINKS
 
     def __post_init__(self) -> None:
         """Check the settings."""
         between("rewire_links.p", self.p, 0, 1)
 
+    def prepare(self, data: Data) -> Links:
+        """The links."""
+        return links_of(data)
+
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Swap some links."""
-        links = links_of(data)
+        links = prepared
         count = portions(self.p, links.count, generator)
         chance = rand(len(links.codes), generator=generator, device=data.x.device)
         chosen = pick_within(links.graph, count, chance)

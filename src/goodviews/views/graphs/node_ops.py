@@ -10,25 +10,24 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import Data
 
-from goodviews.views.graphs.link_sets import keep_links, links_of, pick_within
+from goodviews.views.graphs.link_sets import Links, keep_links, links_of, pick_within
 from goodviews.views.graphs.op import FEATURES, LINKS, GraphOp, graph_of, rand, sizes
 from goodviews.views.ops import between
 
 __all__ = ["DropNodes", "RandomWalkSubgraph", "without_nodes"]
 
 
-def without_nodes(data: Data, keep: Tensor) -> Data:
+def without_nodes(data: Data, links: Links, keep: Tensor) -> Data:
     """The graph without the nodes where ``keep`` (n,) is false: same n, no features, no links.
 
     Example:
         >>> data = Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0, 1], [1, 0]]))
-        >>> view = without_nodes(data, torch.tensor([True, False]))
+        >>> view = without_nodes(data, links_of(data), torch.tensor([True, False]))
         >>> view.x[:, 0].tolist(), view.num_edges, view.kept.tolist()
         ([1.0, 0.0], 0, [True, False])
     """
     if data.get("kept") is not None:
         keep = keep & data.kept
-    links = links_of(data)
     view = copy.copy(data)
     view.x, view.kept = data.x * keep[:, None], keep
     return keep_links(view, links, keep[links.ends].all(0))
@@ -49,16 +48,21 @@ class DropNodes(GraphOp):
 
     p: float = 0.2
     name: ClassVar[str] = "drop_nodes"
+    reads: ClassVar[frozenset[str]] = LINKS
     changes: ClassVar[frozenset[str]] = LINKS | FEATURES
 
     def __post_init__(self) -> None:
         """Check the settings."""
         between("drop_nodes.p", self.p, 0, 1)
 
+    def prepare(self, data: Data) -> Links:
+        """The links."""
+        return links_of(data)
+
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Drop some nodes."""
         chance = rand(len(data.x), generator=generator, device=data.x.device)
-        return without_nodes(data, chance >= self.p)
+        return without_nodes(data, prepared, chance >= self.p)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class RandomWalkSubgraph(GraphOp):
     p: float = 0.2
     length: int = 32
     name: ClassVar[str] = "random_walk_subgraph"
+    reads: ClassVar[frozenset[str]] = LINKS
     changes: ClassVar[frozenset[str]] = LINKS | FEATURES
 
     def __post_init__(self) -> None:
@@ -91,13 +96,17 @@ class RandomWalkSubgraph(GraphOp):
         between("random_walk_subgraph.p", self.p, 0, 1)
         between("random_walk_subgraph.length", self.length, 1, float("inf"))
 
+    def prepare(self, data: Data) -> Links:
+        """The links."""
+        return links_of(data)
+
     def apply(self, data: Data, prepared: Any, generator: Generator | None) -> Data:
         """Walk, and drop what was not visited."""
         graph, size = graph_of(data), sizes(data)
         keep = ((1 - self.p) * size.double() - 1e-9).ceil().long()
         time = _first_visits(data, graph, keep, self.length, generator)
         key = time + rand(len(graph), generator=generator, device=graph.device)
-        return without_nodes(data, pick_within(graph, keep, key))
+        return without_nodes(data, prepared, pick_within(graph, keep, key))
 
 
 def _first_visits(
@@ -109,19 +118,18 @@ def _first_visits(
     degree = source.bincount(minlength=n)
     start = degree.cumsum(0) - degree
     time = torch.full((n,), float("inf"), dtype=torch.float64, device=graph.device)
-    walkers, step = graph[:0], 0
-    while bool(((seen := _seen(time, graph, keep)) < keep).any()):
-        if step % length == 0:
-            walkers = _starts(time, graph, keep - seen, length, generator)
-        else:
+    step = 0
+    while bool(((missing := keep - _seen(time, graph, keep)) > 0).any()):
+        walkers = _starts(time, graph, missing, length, generator)
+        for _ in range(length):
+            new = walkers[time[walkers].isinf()]
+            time[new] = float(step)
+            step += 1
             chance = rand(len(walkers), generator=generator, device=graph.device)
             place = start[walkers] + (chance * degree[walkers]).long()
             alone = degree[walkers] == 0
             moved = neighbour[place.masked_fill(alone, 0)] if len(neighbour) else walkers
             walkers = torch.where(alone, walkers, moved)
-        new = walkers[time[walkers].isinf()]
-        time[new] = float(step)
-        step += 1
     return time.nan_to_num(posinf=float(step))
 
 

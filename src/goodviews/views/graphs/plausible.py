@@ -110,7 +110,7 @@ class CompleteTriads(GraphOp):
         links, near, running = prepared
         graph = graph_of(data)
         size = graph.bincount(minlength=len(links.count))
-        ends = torch.cat((running.new_zeros(1), running))[torch.cat((size[:0], size.cumsum(0)))]
+        ends = torch.cat((running.new_zeros(1), running))[size.cumsum(0)]
         before = torch.cat((running.new_zeros(1), ends[:-1]))
         weight = ends - before
         need = portions(self.p, links.count, generator) * (weight > 0)
