@@ -1,0 +1,287 @@
+"""The missing-link curve: hide more and more of a graph's links, and score what was hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from goodviews.data.graphs import LoadedGraphs, load_graphs, split_links
+from goodviews.evaluation.graphs.decoders import Scorer, decode
+from goodviews.evaluation.graphs.heuristics import HEURISTICS, score
+from goodviews.interfaces import Row, UserError, check_name
+from goodviews.methods.graphs import GRAPH_METHODS
+from goodviews.studies.claims import RULE, SHOWN, Claim, Reading, judge
+from goodviews.studies.conclude import UNTRAINED
+from goodviews.studies.findings import Findings, closed
+from goodviews.studies.folder import (
+    command_line,
+    disk_guard,
+    environment,
+    open_study,
+    plain,
+    read_json,
+)
+from goodviews.studies.graphs.choose import (
+    GRAPH_BUDGETS,
+    Echo,
+    GraphBudget,
+    made,
+    made_with,
+    spend,
+    training,
+)
+from goodviews.studies.graphs.tasks import RAW, LinkTask, link_measures
+from goodviews.studies.grid import Job, run_grid
+from goodviews.training.graphs import GraphSettings, fit_graphs
+from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of all links, hidden."""
+UNIFORM = "edge-removal=0.3"
+VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3")
+METHODS = ("dgi", "gae", "node2vec")
+RULES = ("common-neighbours", "adamic-adar", "katz", "ppr")
+OURS = ("resample", "complete")
+"""Families that the package adds."""
+
+
+def arms() -> list[str]:
+    """The arms of the study: heuristics, baselines, methods, and views under GRACE."""
+    return [*RULES, RAW, UNTRAINED, *METHODS, *VIEWS]
+
+
+def missing_links(
+    data: str = "usair",
+    *,
+    scale: str = "quick",
+    variants: str | Sequence[str] | None = None,
+    hidden: str | Sequence[float] | None = None,
+    hard: str = "",
+    encoder: str | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    labels: str | None = None,
+    features: str | None = None,
+    data_root: str | None = None,
+    download: bool = False,
+    device: str = "auto",
+    out: str | Path = "goodviews-study",
+    echo: Echo = print,
+) -> Findings:
+    """Hide 10 to 90 % of a graph's links, and ask every method and heuristic for them.
+
+    At one seed the hidden sets are nested, and the same for every arm. A twentieth of the links
+    chooses each decoder's penalty. Where it can be told, the predicted degrees and the predicted
+    mixing of communities are set beside the true ones: "tendency, not value".
+
+    Args:
+        data: a graph, see :func:`goodviews.data.graphs.load_graphs`.
+        scale: "quick" or "paper" (the standard budget of ``choose``).
+        variants: some arms: heuristics (:data:`goodviews.evaluation.graphs.heuristics.HEURISTICS`),
+            "raw features", "untrained network", methods, or views as "family=value" under GRACE.
+        hidden: shares of links to hide, a comma list.
+        hard: "neighbours" or "degree": pairs without link that resemble links.
+        encoder: name in :data:`goodviews.encoders.graphs.GRAPH_ENCODERS`; None: gcn.
+        seeds: runs an arm and share; None: the budget's, at least 3.
+        epochs: of training; None: the budget's.
+        lr: of Adam; None: the budget's.
+        labels: a file of labels by node (the communities of the mixing).
+        features: a file of features by node.
+        data_root: folder that holds graphs/.
+        download: whether a named set may be fetched.
+        device: "auto", "cpu", "cuda" or "mps".
+        out: folder for rows.jsonl, study.json, table.md and report.html.
+        echo: gets the lines.
+
+    Returns:
+        The rows, and what was concluded.
+
+    Raises:
+        UserError: for data, names or shares that cannot work.
+    """
+    given = dict(locals())
+    check_name("--scale", scale, ("quick", "paper"))
+    base = GRAPH_BUDGETS["quick" if scale == "quick" else "standard"]
+    limits = spend(replace(base, seeds=max(3, base.seeds)), seeds=seeds, epochs=epochs, lr=lr)
+    loaded = load_graphs(
+        data, labels=labels, features=features, data_root=data_root, download=download
+    )
+    if len(loaded.graphs) != 1:
+        raise UserError(
+            f"--data: {loaded.name} has {len(loaded.graphs)} graphs. Name a single one."
+        )
+    wanted, shares = _wanted(variants), _shares(hidden)
+    bench = MissingBench(loaded, limits, training(limits, device), encoder or "gcn", hard)
+    with disk_guard(out):
+        own = {"study": "missing-links", "encoder": bench.encoder, "hard": hard}
+        folder = open_study(Path(out), made_with(data, loaded, own, limits))
+        for line in loaded.lines():
+            echo(line)
+        jobs = [
+            Job(f"{arm}, {share:g} hidden", seed, "candidate", arm, "share of links hidden", share)
+            for seed in range(limits.seeds)
+            for share in shares
+            for arm in wanted
+        ]
+        echo(f"plan: {len(jobs)} runs: {len(wanted)} arms, {len(shares)} shares")
+        settings = read_json(folder / "settings.json")
+        rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", settings, echo)
+        command = command_line("study missing-links", missing_links, given)
+        record = recorded(rows, wanted, shares, loaded, command, settings, scale, limits)
+        return closed(rows, record, folder, echo)
+
+
+@dataclass(frozen=True)
+class MissingBench:
+    """What is the same for every arm."""
+
+    loaded: LoadedGraphs
+    limits: GraphBudget
+    settings: GraphSettings
+    encoder: str
+    hard: str
+
+    def measure(self, job: Job) -> Row:
+        """The row of one arm at one share of hidden links."""
+        row, share = job.row(), float(job.value or 0)
+        split = split_links(self.loaded.graphs[0], share, 0.05, job.seed, hard=self.hard)
+        found = link_measures(self.scorer(job, split), split)
+        row.linear, row.label_nats = found.pop("linear"), found.pop("label_nats")
+        row.measures = found
+        return row
+
+    def scorer(self, job: Job, split: Any) -> Scorer:
+        """The arm as a function of links."""
+        arm, message = job.family, split.message
+        if arm in HEURISTICS:
+            return lambda links: score(arm, message, links)
+        if arm == RAW:
+            return decode("hadamard", message.x, split, seed=job.seed)
+        family, _, value = arm.partition("=")
+        views = GRAPH_FAMILIES[family].recipe(float(value)) if value else GraphRecipe("none")
+        name = "grace" if value or arm == UNTRAINED else arm
+        view = replace(job, recipe=plain(views.to_dict()))
+        method = made(name, view, self.encoder, message.x.size(1), self.limits)
+        if arm != UNTRAINED:
+            fit_graphs(method, message, replace(self.settings, seed=job.seed))
+        return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
+
+
+def _wanted(variants: str | Sequence[str] | None) -> list[str]:
+    texts = variants.split(",") if isinstance(variants, str) else variants
+    names = [text.strip() for text in texts or arms() if text.strip()]
+    for name in names:
+        family = name.partition("=")[0]
+        known = (*HEURISTICS, RAW, UNTRAINED, *GRAPH_METHODS, *GRAPH_FAMILIES)
+        check_name("--variants", family, known)
+        if family in GRAPH_FAMILIES and "=" not in name:
+            raise UserError(f"--variants: {name}: say how strong, for example {name}=0.3.")
+    return names
+
+
+def _shares(hidden: str | Sequence[float] | None) -> list[float]:
+    texts = hidden.split(",") if isinstance(hidden, str) else hidden
+    try:
+        shares = [float(text) for text in texts or SHARES]
+    except ValueError:
+        raise UserError(f"--hidden: {hidden!r} are no numbers. Use for example 0.1,0.5.") from None
+    if not all(0 < share <= 0.9 for share in shares):
+        raise UserError(f"--hidden: {hidden}: shares lie above 0 and at most at 0.9.")
+    return shares
+
+
+def recorded(
+    rows: Sequence[Row],
+    wanted: Sequence[str],
+    shares: Sequence[float],
+    loaded: LoadedGraphs,
+    command: str,
+    settings: dict[str, Any],
+    scale: str,
+    limits: GraphBudget,
+) -> dict[str, Any]:
+    """What study.json holds and the page reads."""
+    measures = LinkTask(loaded.graphs[0]).measures
+    claims = judge(rows, list(claimed(wanted, shares)))
+    return {
+        "study": "missing-links",
+        "kind": "experiment",
+        "question": f"Which links are missing? ({loaded.name})",
+        "answer": answered(rows, wanted, shares, claims),
+        "arms": [
+            {"name": f"{arm}, {share:g} hidden", "group": arm, "value": share, "words": ""}
+            for arm in wanted
+            for share in shares
+        ],
+        "columns": [
+            {"key": key, "words": words, "unit": "%", "digits": 1}
+            for key, words in measures.items()
+        ],
+        "panels": [
+            {
+                "kind": "dial",
+                "y": key,
+                "unit": "%",
+                "joined": True,
+                "dial": "share of links hidden",
+                "title": f"{words} of the hidden links",
+            }
+            for key, words in list(measures.items())[:2]
+        ],
+        "claims": claims,
+        "rule": RULE,
+        "scale": scale,
+        "notes": [
+            "Hidden sets are nested at one seed and the same for every arm; as many pairs without "
+            "link are asked about. Node vectors are read by logistic regression on their product, "
+            "fitted on the links that are left; heuristics are not fitted.",
+        ],
+        "command": command,
+        "seeds": limits.seeds,
+        "data": loaded.report,
+        "environment": environment(),
+        "settings": settings,
+    }
+
+
+def claimed(wanted: Sequence[str], shares: Sequence[float]) -> list[Claim]:
+    """At each share: each of our views finds more hidden links than uniform dropping."""
+    ours = [arm for arm in wanted if arm.partition("=")[0] in OURS]
+    if UNIFORM not in wanted:
+        return []
+    return [
+        Claim(
+            f"{arm} beats {UNIFORM} with {share:g} of the links hidden",
+            Reading(f"{arm}, {share:g} hidden"),
+            Reading(f"{UNIFORM}, {share:g} hidden"),
+            "linear",
+            pool=arm,
+        )
+        for arm in ours
+        for share in shares
+    ]
+
+
+def answered(
+    rows: Sequence[Row],
+    wanted: Sequence[str],
+    shares: Sequence[float],
+    claims: Sequence[dict[str, Any]],
+) -> str:
+    """The best arm at the least, the middle and the largest share of hidden links."""
+    parts = []
+    for share in dict.fromkeys((shares[0], shares[len(shares) // 2], shares[-1])):
+        found = {
+            arm: sum(values) / len(values)
+            for arm in wanted
+            if (values := Reading(f"{arm}, {share:g} hidden").values(rows, "linear"))
+        }
+        if found:
+            best = max(found, key=lambda arm: found[arm])
+            parts.append(f"{share:.0%} hidden: {best} ({100 * found[best]:.1f} %)")
+    seen = sum(claim["verdict"] == SHOWN for claim in claims)
+    told = f" {seen} of {len(claims)} of the statements looked for are shown." if claims else ""
+    return f"Best AUC with {'; '.join(parts) or 'nothing measured'}.{told}"
