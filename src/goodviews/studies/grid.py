@@ -49,6 +49,7 @@ def run_grid(
     path: Path,
     settings: dict[str, Any],
     echo: Callable[[str], None] = print,
+    what: str = "linear",
 ) -> list[Row]:
     """Make a row of every job that ``path`` does not hold yet, and append it there at once.
 
@@ -62,11 +63,13 @@ def run_grid(
         path: of rows.jsonl; its folder exists.
         settings: what every row was made with; kept in each.
         echo: gets one line a job.
+        what: name of the accuracy in that line.
 
     Returns:
         The rows of ``jobs``, in their order.
     """
-    return _run([[job] for job in jobs], lambda group: [measure(group[0])], path, settings, echo)
+    groups = [[job] for job in jobs]
+    return _run(groups, lambda group: [measure(group[0])], path, settings, echo, what)
 
 
 def run_groups(
@@ -100,6 +103,7 @@ def _run(
     path: Path,
     settings: dict[str, Any],
     echo: Callable[[str], None],
+    what: str = "linear",
 ) -> list[Row]:
     jobs = [job for group in groups for job in group]
     rows, others = _made_before(jobs, path, settings)
@@ -119,7 +123,7 @@ def _run(
         remaining = _remaining((time.perf_counter() - began) / done * (total - done))
         for row in made:
             end = remaining if row is made[-1] else ""
-            echo(f"[{len(jobs) - total + done}/{len(jobs)}] {_line(row)}{end}")
+            echo(f"[{len(jobs) - total + done}/{len(jobs)}] {_line(row, what)}{end}")
     return [rows[job.candidate, job.seed] for job in jobs]
 
 
@@ -153,7 +157,7 @@ def _made(group: Sequence[Job], measure: Callable[[Sequence[Job]], list[Row]]) -
     return rows
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, what: str) -> str:
     if row.status == "failed":
         return f"{row.candidate} seed {row.seed}: failed: {row.error}"
     parts = [f"{row.candidate} seed {row.seed}:"]
@@ -162,7 +166,7 @@ def _line(row: Row) -> str:
     elif row.nats is not None and row.ceiling is not None:
         parts.append(f"I_NCE {row.nats:.2f} of {row.ceiling:.2f} nats")
     if row.linear is not None:
-        parts.append(f"linear {100 * row.linear:.1f} %")
+        parts.append(f"{what} {100 * row.linear:.1f} %")
     if row.linear is None and row.rankme is not None:
         parts.append(f"RankMe {row.rankme:.1f}")
     return f"{' '.join(parts)} ({row.seconds or 0:.0f} s)"

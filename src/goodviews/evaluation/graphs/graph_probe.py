@@ -59,8 +59,9 @@ def graph_probe(
     but reports the best of many epochs; that choice is not made here.)
 
     ``kind``: ``"svm"`` has the radial kernel with ``gamma = 1 / (d var z)`` (InfoGraph's code),
-    ``"linear-svm"`` none and squared hinges (its paper), ``"logistic"`` is L2 logistic regression. ``standardise``:
-    features get mean 0 and deviation 1 on the training graphs; published code gives them raw.
+    ``"linear-svm"`` none and squared hinges (its paper), ``"logistic"`` is L2 logistic regression.
+    ``standardise``: features get mean 0 and deviation 1 on the training graphs; published code
+    gives them raw.
 
     Args:
         z: frozen graph vectors (g, d).

@@ -158,7 +158,7 @@ def choose_graph(
             f"{encoder}, task {task}"
         )
         kept = read_json(folder / "settings.json")
-        rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", kept, echo)
+        rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", kept, echo, asked.words.probe)
         command = command_line("choose", choose_graph, given)
         return concluded(rows, jobs, bench, loaded, folder, command, budget, echo)
 

@@ -128,7 +128,7 @@ def missing_links(
         ]
         echo(f"plan: {len(jobs)} runs: {len(wanted)} arms, {len(shares)} shares")
         settings = read_json(folder / "settings.json")
-        rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", settings, echo)
+        rows = run_grid(jobs, bench.measure, folder / "rows.jsonl", settings, echo, "AUC")
         command = command_line("study missing-links", missing_links, given)
         record = recorded(rows, wanted, shares, loaded, command, settings, scale, limits)
         return closed(rows, record, folder, echo)

@@ -54,7 +54,7 @@ def compare(
     others = [Job(UNTRAINED, seed + 1 + i, "baseline") for i in range(baseline_seeds)]
     jobs = [Job(RAW, seed, "baseline"), *others, Job(RUN, seed)]
     (out / "rows.jsonl").unlink(missing_ok=True)
-    return run_grid(jobs, measure, out / "rows.jsonl", {}, echo)
+    return run_grid(jobs, measure, out / "rows.jsonl", {}, echo, task.words.probe)
 
 
 def evaluate_graph(

@@ -120,7 +120,7 @@ def graph_views(
             echo(line)
         echo(f"plan: {len(jobs)} runs of {limits.epochs} epochs, tasks {' and '.join(asked)}")
         settings = read_json(folder / "settings.json")
-        rows = run_grid(jobs, measure, folder / "rows.jsonl", settings, echo)
+        rows = run_grid(jobs, measure, folder / "rows.jsonl", settings, echo, "task")
         command = command_line("study graph-views", graph_views, given)
         record = recorded(rows, jobs, asked, loaded, command, settings)
         return closed(rows, record | {"scale": scale, "seeds": limits.seeds}, folder, echo)
