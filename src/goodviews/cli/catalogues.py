@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from goodviews.cli.graphs import needed
 from goodviews.cli.options import KINDS
 from goodviews.interfaces import check_name
 
@@ -159,6 +160,46 @@ def _data() -> dict[str, str]:
     return {**DATA, **others}
 
 
+def _graphs() -> dict[str, str]:
+    needed()
+    from goodviews.data.graphs import named_graphs
+
+    others = {
+        "FILE or FOLDER": "your links: .csv, .parquet, .mat, .graphml or .npz, features, labels",
+    }
+    return {**named_graphs(), **others}
+
+
+def _graph_methods() -> dict[str, str]:
+    needed()
+    from goodviews.methods.graphs import GRAPH_METHODS
+
+    return {name: _first_line(method) for name, method in GRAPH_METHODS.items()}
+
+
+def _graph_views() -> dict[str, str]:
+    needed()
+    from goodviews.views.graphs import GRAPH_RECIPES
+
+    found = {}
+    for name, recipe in GRAPH_RECIPES.items():
+        plain = recipe.to_dict()
+        parts = [
+            f"{key}: {', '.join(word for entry in plain[key] for word in entry)}"
+            for key in ("shared", "first", "second")
+            if plain.get(key)
+        ]
+        found[name] = "; ".join(parts) or "the graph as it is"
+    return found
+
+
+def _graph_families() -> dict[str, str]:
+    needed()
+    from goodviews.views.graphs import GRAPH_FAMILIES
+
+    return {name: f"dial: {f.dial}. {f.words}" for name, f in GRAPH_FAMILIES.items()}
+
+
 def _first_line(thing: object) -> str:
     """The first line of a docstring."""
     return (thing.__doc__ or "").strip().splitlines()[0] if thing.__doc__ else ""
@@ -175,4 +216,8 @@ _READERS = {
     "estimators": _estimators,
     "studies": _studies,
     "data": _data,
+    "graphs": _graphs,
+    "graph-methods": _graph_methods,
+    "graph-views": _graph_views,
+    "graph-families": _graph_families,
 }

@@ -228,6 +228,10 @@ KINDS = (
     "estimators",
     "studies",
     "data",
+    "graphs",
+    "graph-methods",
+    "graph-views",
+    "graph-families",
 )
 
 LIST = Verb(
