@@ -241,8 +241,13 @@ def test_decoders_say_what_is_wrong() -> None:
         empty = SimpleNamespace(**vars(split))
         empty.validation_negatives = torch.empty(2, 0, dtype=torch.int64)
         Hadamard.fit(z, empty)
-    with pytest.raises(UserError, match="not finite"):
-        InnerProduct()(torch.full((3, 2), math.nan), torch.tensor([[0], [1]]))
+    broken = z.clone()
+    broken[7] = math.nan
+    for name in DECODERS:
+        with pytest.raises(UserError, match="1 of 60 rows are not finite"):
+            decode(name, broken, split)(split.test)
+        with pytest.raises(UserError, match=r"node vectors: shape \(60,\)"):
+            decode(name, z[:, 0], split)(split.test)
 
 
 def test_hidden_links_are_scored_for_every_scorer_and_failures_are_rows() -> None:

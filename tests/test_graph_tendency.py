@@ -246,7 +246,11 @@ def test_known_links_are_certain() -> None:
     assert found.degree_w1 == pytest.approx(0, abs=1e-9)
 
 
-def test_communities_are_found_where_there_are_no_labels() -> None:
+@pytest.mark.parametrize("most", [module.LOUVAIN_LINKS, 10])
+def test_communities_are_found_where_there_are_no_labels(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOUVAIN_LINKS", most)
     network = nx.planted_partition_graph(3, 15, 0.9, 0.02, seed=0)
     links = torch.tensor(list(network.edges)).T
     graph = Data(edge_index=torch.cat([links, links.flip(0)], 1), num_nodes=45)

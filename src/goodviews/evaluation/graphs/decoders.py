@@ -100,6 +100,7 @@ class Hadamard:
             >>> Hadamard.fit(z, split).validation_auc
             1.0
         """
+        _check_vectors(z)
         z = z.detach().float()
         for name in ("train", "train_negatives", "validation", "validation_negatives"):
             if getattr(split, name).numel() == 0:
@@ -181,11 +182,19 @@ def _drawn(links: Tensor, seed: int) -> Tensor:
     return links[:, torch.randperm(links.shape[1], generator=generator)[:MOST].to(links.device)]
 
 
-def _tiled(z: Tensor, links: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    if z.dim() != 2 or not bool(torch.isfinite(z).all()):
+def _check_vectors(z: Tensor) -> None:
+    if z.dim() != 2:
+        raise UserError(f"node vectors: shape {tuple(z.shape)}. Give one row a node, (n, d).")
+    finite = torch.isfinite(z).all(1)
+    if not bool(finite.all()):
         raise UserError(
-            f"node vectors: shape {tuple(z.shape)} or not finite. Give finite numbers (n, d)."
+            f"node vectors: {int((~finite).sum())} of {len(z)} rows are not finite. "
+            "The network diverged: lower its learning rate, or check its weights."
         )
+
+
+def _tiled(z: Tensor, links: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    _check_vectors(z)
     links = checked_links(links, len(z)).to(z.device)
     tiles = links.split(max(1, TILE // max(1, z.shape[1])), dim=1)
     with torch.no_grad():

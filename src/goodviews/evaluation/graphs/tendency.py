@@ -31,6 +31,8 @@ PAIRS = 1 << 18
 """The most pairs asked for at once."""
 COMMUNITIES = 30
 """The most communities told apart; the smaller ones are one together."""
+LOUVAIN_LINKS = 200_000
+"""The most links of a graph whose communities Louvain finds."""
 GROUPS = 4096
 """The most different expected degrees; nodes with like ones share theirs."""
 CENTRES = 400
@@ -186,7 +188,7 @@ def transitivity(graph: Data) -> float:
 def find_communities(graph: Data, seed: int = 0) -> Tensor:
     """Communities int64 (n,) of a graph by Louvain, the largest first; isolated nodes stay alone.
 
-    Above 200,000 links, label propagation takes its place: rougher, but linear in the links.
+    Above ``LOUVAIN_LINKS`` links, label propagation takes its place: rougher, but linear in them.
 
     Reference: Blondel et al. 2008; Raghavan et al. 2007.
 
@@ -201,10 +203,10 @@ def find_communities(graph: Data, seed: int = 0) -> Tensor:
     network.add_edges_from(
         graph.edge_index[:, graph.edge_index[0] < graph.edge_index[1]].T.tolist()
     )
-    if network.number_of_edges() <= 200_000:
+    if network.number_of_edges() <= LOUVAIN_LINKS:
         groups = nx.community.louvain_communities(network, seed=seed)
     else:
-        groups = nx.community.fast_label_propagation_communities(network, seed=seed)
+        groups = nx.community.asyn_lpa_communities(network, seed=seed)
     found = torch.empty(n, dtype=torch.int64)
     for place, group in enumerate(sorted(groups, key=lambda group: (-len(group), min(group)))):
         found[list(group)] = place
