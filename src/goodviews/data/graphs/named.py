@@ -267,7 +267,11 @@ def read_ogb(name: str, root: Path, download: bool) -> list[Raw] | Raw:
     what it downloads.
     """
     try:
-        from ogb import graphproppred, linkproppred, nodeproppred  # optional
+        from ogb import (  # type: ignore[import-not-found, unused-ignore]  # optional
+            graphproppred,
+            linkproppred,
+            nodeproppred,
+        )
     except ImportError as error:
         raise UserError(
             f"--data: ogb:{name} needs the package ogb. Run: pip install ogb"
@@ -333,7 +337,8 @@ def _fetch_set(name: str, folder: Path) -> None:
 def _text_set(path: Path) -> tuple[list[Data], Tensor]:
     """Line 1: number of graphs; each: "n class", then n lines "node_label degree neighbours"."""
     lines = iter(path.read_text().splitlines())
-    graphs, classes, tags = [], [], []
+    graphs: list[Data] = []
+    classes, tags = [], []
     for _ in range(int(next(lines))):
         nodes, label = map(int, next(lines).split())
         rows = [next(lines).split() for _ in range(nodes)]

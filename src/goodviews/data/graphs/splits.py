@@ -180,7 +180,9 @@ def _message(data: Data, links: Tensor, seed: int) -> Data:
     """The nodes of ``data`` with ``links`` only."""
     nodes = int(data.num_nodes or 0)
     whole = data.to_dict()
-    found = Data(edge_index=both_ways(links, nodes), num_nodes=nodes)
+    found = Data(x=whole.get("x"), edge_index=both_ways(links, nodes))
+    if found.x is None:
+        found.num_nodes = nodes
     for key in CARRIED:
         if key in whole:
             found[key] = whole[key]
