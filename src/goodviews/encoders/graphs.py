@@ -121,9 +121,7 @@ class WeightedGAT(GATConv):
             raise UserError(f"dim: {after} is no multiple of GAT's {heads} heads. Use one.")
         super().__init__(before, after // heads, heads=heads, fill_value=0.0)
 
-    def forward(  # type: ignore[override]
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Vectors (n, after) of nodes x (n, before)."""
         log_weight = None if edge_weight is None else edge_weight.clamp_min(1e-12).log()
         return super().forward(x, edge_index, log_weight)
@@ -221,7 +219,7 @@ class GraphEncoder(nn.Module):
         Raises:
             UserError: features of another width than the encoder was made for.
         """
-        x: Tensor = data.x  # type: ignore[assignment]
+        x: Tensor = data.x
         if x.shape[1] != self.in_channels:
             raise UserError(
                 f"encoder: made for {self.in_channels} features a node, the graph has "

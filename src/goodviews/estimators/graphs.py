@@ -72,7 +72,8 @@ def held_out_nats(
         raise UserError("nodes: this method contrasts graphs. Give the held-out graphs alone.")
     draws = Generator().manual_seed(seed)
     values = visits = torch.zeros(0)
-    nulls, k, notes, left = [], 0, (), 0
+    nulls, k, left = [], 0, 0
+    notes: tuple[str, ...] = ()
     with evaluating(method), torch.no_grad():
         graph = on_device(graph, method.device)
         for _ in range(max(1, repeats)):

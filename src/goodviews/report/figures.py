@@ -359,7 +359,7 @@ def _shade(plan: Figure, points: Sequence[Summary], low: float, high: float) -> 
 
 def _verticals(plan: Figure, points: Sequence[Summary], study: Study, measure: Measure) -> None:
     lines = [(ceiling(points, study), "ceiling log K", "dash", "ink", "right")]
-    if measure is ACCURACY:
+    if measure.key == ACCURACY.key:
         lines.append((finite(study.get("label_entropy")), "H(y)", "dot", "muted", "center"))
     for x, words, dash, color, anchor in lines:
         if x:
@@ -378,7 +378,7 @@ def _levels(plan: Figure, entries: Sequence[Summary], measure: Measure) -> list[
         line = {"color": token("muted"), "width": 1.2, "dash": "dot"}
         ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y}
         plan["shapes"].append({"type": "line", **ends, "line": line, "layer": "below"})
-        value = tables.percent(y) + " %" if measure is ACCURACY else tables.number(y, 1)
+        value = tables.percent(y) + " %" if measure.key == ACCURACY.key else tables.number(y, 1)
         below = lowest and len(known) > 1
         at = {"xref": "paper", "x": 0.005, "y": y, "yanchor": "top" if below else "bottom"}
         words = f"{text(entry['candidate'])} {value}"

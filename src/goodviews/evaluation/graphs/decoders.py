@@ -48,6 +48,7 @@ class Cosine:
 
     def __call__(self, z: Tensor, links: Tensor) -> Tensor:
         """Scores (m,) of links (2, m) from node vectors z (n, d)."""
+        _check_vectors(z)
         unit = functional.normalize(z, dim=1)
         return _tiled(unit, links, lambda a, b: (a * b).sum(1))
 

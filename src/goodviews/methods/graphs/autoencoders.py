@@ -188,7 +188,7 @@ def sample_non_links(
         >>> sorted(set(map(tuple, pairs.sort(0).values.T.tolist())))
         [(0, 2)]
     """
-    n, edges = int(data.num_nodes or 0), data.edge_index.cpu()  # type: ignore[union-attr]
+    n, edges = int(data.num_nodes or 0), data.edge_index.cpu()
     keys = (edges[0] * n + edges[1]).sort().values
     starts, sizes = _spans(data, n)
     firsts = torch.arange(n) if nodes is None else nodes.cpu()
@@ -214,7 +214,7 @@ def sample_non_links(
             "Use a method without them, for example grace."
         )
     pairs = torch.cat(found, 1) if found else torch.empty(2, 0, dtype=torch.int64)
-    return pairs.to(data.edge_index.device)  # type: ignore[union-attr]
+    return pairs.to(data.edge_index.device)
 
 
 def _spans(data: Data, n: int) -> tuple[Tensor, Tensor]:
@@ -229,7 +229,7 @@ def _spans(data: Data, n: int) -> tuple[Tensor, Tensor]:
 
 def _links(data: Data, nodes: Tensor | None) -> Tensor:
     """Links (2, m), each once; with ``nodes`` those with an end among them."""
-    links: Tensor = data.edge_index  # type: ignore[assignment]
+    links: Tensor = data.edge_index
     links = links[:, links[0] < links[1]]
     if nodes is not None:
         among = torch.zeros(int(data.num_nodes or 0), dtype=torch.bool, device=links.device)

@@ -201,7 +201,7 @@ class GraphContrast(GraphMethod):
         (local, *_), (*_, summary) = zip(*self._sides(v1, v2, None), strict=True)
         own = _graph_of_nodes(v1)
         if self.negatives == "shuffled":
-            fake = self._shuffled_nodes(v1, 0, _order(v1, generator))
+            fake = self.project(shuffled(v1, _order(v1, generator)))
             return Scorer(
                 lambda p: self._real_first(local[p], fake[p], summary, own[p]),
                 _all(_kept(v1, v2), len(local)),
@@ -219,7 +219,8 @@ class GraphContrast(GraphMethod):
     def _in_groups(self, z1: Tensor, z2: Tensor, draws: Generator) -> Tensor:
         """The objective on random groups of ``candidates`` items, averaged."""
         if self.candidates is None or len(z1) <= self.candidates:
-            return self._measure(*self.objective(z1, z2), len(z1))
+            loss, nats = self.objective(z1, z2)
+            return self._measure(loss, nats, len(z1))
         groups = torch.randperm(len(z1), generator=draws).to(z1.device)
         parts = groups.tensor_split(math.ceil(len(z1) / self.candidates))
         found = [self.objective(z1[part], z2[part]) for part in parts]
@@ -244,9 +245,6 @@ class GraphContrast(GraphMethod):
             sides.append((head(vectors), self.summary_head(summary)))
         return sides
 
-    def _shuffled_nodes(self, view: Data, side: int, order: Tensor) -> Tensor:
-        return self.project(shuffled(view, order), side)
-
     def _local_global(self, v1: Data, v2: Data, nodes: Tensor | None, draws: Generator) -> Pairs:
         """Scores of nodes with the summary of their graph in the other view, and of negatives."""
         sides, places = self._sides(v1, v2, nodes), contrasted(v1, v2, nodes)
@@ -261,7 +259,7 @@ class GraphContrast(GraphMethod):
             if order is None:
                 found.append(_apart(scores, own[places]))
                 continue
-            fake = self.critic(self._shuffled_nodes(view, i, order)[places], summary)
+            fake = self.critic(self.project(shuffled(view, order), i)[places], summary)
             mine = own[places][:, None]
             found.append(Pairs(scores.gather(1, mine)[:, 0], fake.gather(1, mine)))
         return Pairs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
@@ -297,7 +295,7 @@ def shuffled(view: Data, order: Tensor) -> Data:
         ([[2.0], [1.0]], [[1.0], [2.0]])
     """
     view = copy.copy(view)
-    view.x = view.x[order]  # type: ignore[index]
+    view.x = view.x[order]
     return view
 
 
@@ -327,13 +325,13 @@ def _square(critic: nn.Module, z1: Tensor, z2: Tensor, valid: Tensor | None) -> 
 
 def _order(view: Data, draws: Generator) -> Tensor:
     """A random order of the nodes."""
-    x: Tensor = view.x  # type: ignore[assignment]
+    x: Tensor = view.x
     return torch.randperm(len(x), generator=draws).to(x.device)
 
 
 def _graph_of_nodes(view: Data) -> Tensor:
     """The graph of each node, int64 (n,)."""
-    x: Tensor = view.x  # type: ignore[assignment]
+    x: Tensor = view.x
     batch: Tensor | None = view.get("batch")
     return torch.zeros(len(x), dtype=torch.int64, device=x.device) if batch is None else batch
 

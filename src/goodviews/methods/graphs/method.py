@@ -108,10 +108,11 @@ class GraphMethod(lightning.LightningModule):
         """A pair of views; what can be computed once for a graph is kept for the next call."""
         if self.views is None:
             return data, data
-        if not hasattr(self.views, "bind"):
+        bind = getattr(self.views, "bind", None)
+        if bind is None:
             return self.views(data, generator)
         if self._bound is None or self._bound[0] is not data:
-            self._bound = data, self.views.bind(data)
+            self._bound = data, bind(data)
         return self._bound[1](generator)
 
     def draw(self) -> Generator:

@@ -26,7 +26,7 @@ from goodviews.objectives.infomin import ViewGame
 
 __all__ = ["Drawn", "GraphViewGame", "LinkJudge", "graph_view_game", "hide_links"]
 
-Dropper = Callable[[Data, Generator], Data]
+Dropper = Callable[[Data, Generator | None], Data]
 """A module: a graph to a view with ``edge_weight`` in (0, 1) and masked x, differentiable."""
 
 
@@ -46,7 +46,7 @@ class Drawn:
     def __init__(self, dropper: Dropper, both: bool = True) -> None:
         self.dropper, self.both = dropper, both
 
-    def __call__(self, data: Data, generator: Generator) -> tuple[Data, Data]:
+    def __call__(self, data: Data, generator: Generator | None) -> tuple[Data, Data]:
         """Draw the views."""
         first = self.dropper(data, generator) if self.both else data
         return first, self.dropper(data, generator)
@@ -294,7 +294,7 @@ def hide_links(data: Data, share: float, generator: Generator) -> tuple[Data, Te
         >>> seen.edge_index.shape, links.shape
         (torch.Size([2, 2]), torch.Size([2, 1]))
     """
-    edges: Tensor = data.edge_index  # type: ignore[assignment]
+    edges: Tensor = data.edge_index
     n = int(data.num_nodes or 0)
     links = edges[:, edges[0] < edges[1]]
     count = links.shape[1]

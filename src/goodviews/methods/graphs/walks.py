@@ -151,7 +151,7 @@ def random_walks(
         >>> random_walks(data, torch.tensor([0]), 4, torch.Generator()).tolist()
         [[0, 1, 0, 1]]
     """
-    n, edges = int(data.num_nodes or 0), data.edge_index.cpu()  # type: ignore[union-attr]
+    n, edges = int(data.num_nodes or 0), data.edge_index.cpu()
     keys = (edges[0] * n + edges[1]).sort().values
     targets, degree = keys % n, (keys // n).bincount(minlength=n)
     first = degree.cumsum(0) - degree
