@@ -25,7 +25,7 @@ from goodviews.studies.folder import (
     write_yaml,
 )
 from goodviews.studies.graphs.bench import GraphBench
-from goodviews.studies.graphs.tasks import RAW, task_of
+from goodviews.studies.graphs.tasks import RAW, Hard, task_of
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training import resolve_accelerator
 from goodviews.training.graphs import GraphSettings
@@ -83,7 +83,7 @@ def choose_graph(
     budget: str = "standard",
     method: str | None = None,
     encoder: str = "gcn",
-    hard: str = "",
+    hard: Hard = False,
     seeds: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,

@@ -14,6 +14,7 @@ from goodviews.files import write_atomic
 from goodviews.interfaces import UserError
 from goodviews.methods.graphs import GRAPH_METHODS, GraphMethod
 from goodviews.studies.folder import plain, read_json, write_json
+from goodviews.studies.graphs.tasks import Hard
 from goodviews.views.graphs import GraphRecipe
 
 CARD, WEIGHTS = "graph.json", "encoder.safetensors"
@@ -45,7 +46,7 @@ def save_graph(
     loaded: LoadedGraphs,
     task: str,
     seed: int,
-    hard: str,
+    hard: Hard,
 ) -> None:
     """Weights as safetensors, and what they are as JSON; nothing is pickled."""
     weights = {name: value.cpu().contiguous() for name, value in method.state_dict().items()}

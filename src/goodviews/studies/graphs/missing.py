@@ -32,7 +32,7 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
-from goodviews.studies.graphs.tasks import RAW, LinkTask, link_measures
+from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training.graphs import GraphSettings, fit_graphs
 from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
@@ -58,7 +58,7 @@ def missing_links(
     scale: str = "quick",
     variants: str | Sequence[str] | None = None,
     hidden: str | Sequence[float] | None = None,
-    hard: str = "",
+    hard: Hard = False,
     encoder: str | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
@@ -142,7 +142,7 @@ class MissingBench:
     limits: GraphBudget
     settings: GraphSettings
     encoder: str
-    hard: str
+    hard: Hard
 
     def measure(self, job: Job) -> Row:
         """The row of one arm at one share of hidden links."""

@@ -135,7 +135,7 @@ def embed_graph(
     graphs = loaded.graphs
     z = embedded(method, graphs).numpy()
     y = graphs[0].y if len(graphs) == 1 else torch.cat([graph.y.view(-1)[:1] for graph in graphs])
-    arrays = {
+    arrays: dict[str, Any] = {
         "embeddings": z,
         "ids": np.asarray(loaded.ids if loaded.ids is not None else np.arange(len(z))),
         "labels": np.full(len(z), -1) if not isinstance(y, Tensor) else y.numpy(),

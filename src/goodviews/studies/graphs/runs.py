@@ -26,7 +26,7 @@ from goodviews.studies.folder import (
 )
 from goodviews.studies.graphs.frozen import WEIGHTS, GraphDesign, save_graph
 from goodviews.studies.graphs.reading import RUN, compare
-from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, task_of
+from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, Hard, task_of
 from goodviews.training.checkpoints import all_finite
 from goodviews.training.graphs import GraphSettings, fit_graphs
 from goodviews.views.graphs import GRAPH_RECIPES, GraphRecipe
@@ -55,7 +55,7 @@ def train_graph(
     encoder: str | None = None,
     labels: str | None = None,
     features: str | None = None,
-    hard: str = "",
+    hard: Hard = False,
     projection_dim: int | None = None,
     temperature: float | None = None,
     critic: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from goodviews.report.tables import TaskWords
 HELD_OUT = 0.2
 """Share of the nodes (of a set: of the graphs) that no loss reads: there I_NCE is measured."""
 RAW = "raw features"
+Hard = Literal["neighbours", "degree"] | bool
+"""Pairs without link that resemble links, see :func:`goodviews.data.graphs.split_links`."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,15 @@ class Scene:
 class GraphTask(Protocol):
     """A task: its words, and a scene a seed."""
 
-    words: TaskWords
-    measures: Mapping[str, str]
+    @property
+    def words(self) -> TaskWords:
+        """What its accuracy is called."""
+        ...
+
+    @property
+    def measures(self) -> Mapping[str, str]:
+        """The table's columns: measure -> words."""
+        ...
 
     def scene(self, seed: int) -> Scene:
         """What this seed trains on."""
@@ -86,7 +95,7 @@ class LinkTask:
     data: Data
     test: float = 0.1
     validation: float = 0.05
-    hard: str = ""
+    hard: Hard = False
     decoder: str = "hadamard"
     words: TaskWords = TaskWords(
         probe="link AUC",
@@ -236,7 +245,7 @@ TASKS = ("links", "nodes", "graphs")
 """What ``--task`` may be."""
 
 
-def task_of(name: str, loaded: LoadedGraphs, *, hard: str = "") -> GraphTask:
+def task_of(name: str, loaded: LoadedGraphs, *, hard: Hard = False) -> GraphTask:
     """The task of this name on these graphs.
 
     Raises:

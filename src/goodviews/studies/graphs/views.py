@@ -29,7 +29,7 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
-from goodviews.studies.graphs.tasks import RAW, task_of
+from goodviews.studies.graphs.tasks import RAW, Hard, task_of
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.infomin import read
 
@@ -43,7 +43,7 @@ def graph_views(
     scale: str = "quick",
     variants: str | Sequence[str] | None = None,
     encoder: str | None = None,
-    hard: str = "",
+    hard: Hard = False,
     seeds: int | None = None,
     epochs: int | None = None,
     lr: float | None = None,
