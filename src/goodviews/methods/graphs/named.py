@@ -229,7 +229,8 @@ def mvgrl(
 
     One encoder reads the links, another the diffusion (personalised PageRank, alpha 0.2); the
     embedding is the sum of both. ``level="nodes"``: DGI's loss, critic and shuffled features, in
-    both directions; ``level="graphs"``: InfoGraph's, against other graphs (section 3.3).
+    both directions, on the whole graph (the authors sample 2000 nodes a step); ``level="graphs"``:
+    InfoGraph's, against other graphs (section 3.3).
 
     Args:
         views: the links and a diffusion of them.
