@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -195,15 +196,14 @@ def training(limits: GraphBudget, device: str) -> GraphSettings:
 
 
 def made(name: str, job: Job, encoder: str, width: int, limits: GraphBudget) -> GraphMethod:
-    """The untrained method of a job."""
-    return GRAPH_METHODS[name](
-        GraphRecipe.from_dict(job.recipe),
-        encoder,
-        width,
-        seed=job.seed,
-        dim=limits.dim,
-        temperature=limits.temperature,
-    )
+    """The untrained method of a job; views that change nothing are left out where they may be."""
+    build, recipe = GRAPH_METHODS[name], GraphRecipe.from_dict(job.recipe)
+    changed = bool(recipe.shared or recipe.first or recipe.second)
+    own: dict[str, Any] = {"dim": limits.dim}
+    if "temperature" in inspect.signature(build).parameters:
+        own["temperature"] = limits.temperature
+        changed = True
+    return build(recipe if changed else None, encoder, width, seed=job.seed, **own)
 
 
 def candidates(entry: str, most: int) -> list[Job]:

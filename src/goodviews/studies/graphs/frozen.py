@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from goodviews.data.graphs import LoadedGraphs
 from goodviews.files import write_atomic
-from goodviews.interfaces import UserError
-from goodviews.methods.graphs import GRAPH_METHODS, GraphMethod
+from goodviews.interfaces import UserError, check_name
+from goodviews.methods.graphs import GRAPH_METHODS, GRAPH_PRESETS, GraphMethod, GraphPreset
 from goodviews.studies.folder import plain, read_json, write_json
 from goodviews.studies.graphs.tasks import Hard
 from goodviews.views.graphs import GraphRecipe
@@ -101,3 +101,17 @@ def design_of(card: Mapping[str, Any]) -> GraphDesign:
     """What the encoder of a run is made of."""
     keys = ("method", "encoder", "in_channels", "recipe", "options")
     return GraphDesign(**{key: card[key] for key in keys})
+
+
+def preset_of(method: str | None, preset: str | None, data: str) -> GraphPreset:
+    """The preset named, else the method's own for these data, else its general one."""
+    if preset is not None:
+        check_name("--preset", preset, GRAPH_PRESETS)
+        found = GRAPH_PRESETS[preset]
+        return found if method is None else replace(found, method=method)
+    name = method or "grace"
+    check_name("METHOD", name, GRAPH_METHODS)
+    for key in (f"{name}-{data}", name, f"{name}-cora"):
+        if key in GRAPH_PRESETS:
+            return GRAPH_PRESETS[key]
+    return replace(GRAPH_PRESETS["infograph"], method=name)

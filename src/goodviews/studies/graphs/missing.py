@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch_geometric.data import Data
+
 from goodviews.data.graphs import LoadedGraphs, load_graphs, split_links
 from goodviews.evaluation.graphs.decoders import Scorer, decode
 from goodviews.evaluation.graphs.heuristics import HEURISTICS, score
 from goodviews.interfaces import Row, UserError, check_name
-from goodviews.methods.graphs import GRAPH_METHODS
+from goodviews.methods.graphs import GRAPH_METHODS, GraphMethod
 from goodviews.studies.claims import RULE, SHOWN, Claim, Reading, judge
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import Findings, closed
@@ -32,6 +34,7 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
+from goodviews.studies.graphs.frozen import preset_of
 from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training.graphs import GraphSettings, fit_graphs
@@ -160,14 +163,26 @@ class MissingBench:
             return lambda links: score(arm, message, links)
         if arm == RAW:
             return decode("hadamard", message.x, split, seed=job.seed)
+        if arm in GRAPH_METHODS:
+            method, settings = self.published(arm, job.seed, message)
+            fit_graphs(method, message, settings)
+            return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
         family, _, value = arm.partition("=")
         views = GRAPH_FAMILIES[family].recipe(float(value)) if value else GraphRecipe("none")
-        name = "grace" if value or arm == UNTRAINED else arm
         view = replace(job, recipe=plain(views.to_dict()))
-        method = made(name, view, self.encoder, message.x.size(1), self.limits)
+        method = made("grace", view, self.encoder, message.x.size(1), self.limits)
         if arm != UNTRAINED:
             fit_graphs(method, message, replace(self.settings, seed=job.seed))
         return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
+
+    def published(self, arm: str, seed: int, message: Data) -> tuple[GraphMethod, GraphSettings]:
+        """A method with the options and the settings of its own preset."""
+        entry = preset_of(arm, None, self.loaded.name.lower())
+        method = GRAPH_METHODS[entry.method](
+            None, self.encoder, message.x.size(1), seed=seed, **entry.options
+        )
+        own = {**entry.settings, "seed": seed, "device": self.settings.device, "log": ()}
+        return method, GraphSettings(**own, evaluate_every=0)
 
 
 def _wanted(variants: str | Sequence[str] | None) -> list[str]:
@@ -236,8 +251,9 @@ def recorded(
         "scale": scale,
         "notes": [
             "Hidden sets are nested at one seed and the same for every arm; as many pairs without "
-            "link are asked about. Node vectors are read by logistic regression on their product, "
-            "fitted on the links that are left; heuristics are not fitted.",
+            "link are asked about. Methods train as published, views under GRACE by the budget. "
+            "Node vectors are read by logistic regression on their product, fitted on the links "
+            "that are left; heuristics are not fitted.",
         ],
         "command": command,
         "seeds": limits.seeds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from torch_geometric.data import Data
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
-from goodviews.interfaces import Row, UserError, check_name
-from goodviews.methods.graphs import GRAPH_METHODS, GRAPH_PRESETS, GraphMethod
+from goodviews.interfaces import Row, UserError
+from goodviews.methods.graphs import GraphMethod
 from goodviews.regimes import pooled_spread
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import closed
@@ -24,7 +24,7 @@ from goodviews.studies.folder import (
     plain,
     write_yaml,
 )
-from goodviews.studies.graphs.frozen import WEIGHTS, GraphDesign, save_graph
+from goodviews.studies.graphs.frozen import WEIGHTS, GraphDesign, preset_of, save_graph
 from goodviews.studies.graphs.reading import RUN, compare
 from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, Hard, task_of
 from goodviews.training.checkpoints import all_finite
@@ -115,7 +115,7 @@ def train_graph(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
     asked = task_of(task or _task(loaded), loaded, hard=hard)
-    entry = _preset(method, preset, data)
+    entry = preset_of(method, preset, data)
     own = {
         "temperature": temperature,
         "projection_dim": projection_dim,
@@ -216,20 +216,6 @@ def _task(loaded: LoadedGraphs) -> str:
     if len(loaded.graphs) > 1:
         return TASKS[2]
     return TASKS[0] if loaded.graphs[0].y is None else TASKS[1]
-
-
-def _preset(method: str | None, preset: str | None, data: str) -> Any:
-    """The preset named, else the method's own for these data, else its general one."""
-    if preset is not None:
-        check_name("--preset", preset, GRAPH_PRESETS)
-        found = GRAPH_PRESETS[preset]
-        return found if method is None else replace(found, method=method)
-    name = method or "grace"
-    check_name("METHOD", name, GRAPH_METHODS)
-    for key in (f"{name}-{data}", name, f"{name}-cora"):
-        if key in GRAPH_PRESETS:
-            return GRAPH_PRESETS[key]
-    return replace(GRAPH_PRESETS["infograph"], method=name)
 
 
 def _recipe(views: str | dict[str, Any] | None, entry: Any) -> GraphRecipe | None:
