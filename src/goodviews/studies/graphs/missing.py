@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch_geometric.data import Data
 
-from goodviews.data.graphs import LoadedGraphs, load_graphs, split_links
+from goodviews.data.graphs import LinkSplit, LoadedGraphs, load_graphs, split_links
+from goodviews.evaluation.graphs.calibration import fit_scaling
 from goodviews.evaluation.graphs.decoders import Scorer, decode
 from goodviews.evaluation.graphs.heuristics import HEURISTICS, score
+from goodviews.evaluation.graphs.tendency import tendency
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.methods.graphs import GRAPH_METHODS, GraphMethod
 from goodviews.studies.claims import RULE, SHOWN, Claim, Reading, judge
@@ -46,6 +49,8 @@ UNIFORM = "edge-removal=0.3"
 VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3")
 METHODS = ("dgi", "gae", "node2vec")
 RULES = ("common-neighbours", "adamic-adar", "katz", "ppr")
+DRAWN, PARTNERS, EXACT = 20_000, 50, 1500
+"""Pairs that set the mean probability; pairs a node, and the most nodes of which all are asked."""
 OURS = ("resample", "complete")
 """Families that the package adds."""
 
@@ -151,10 +156,44 @@ class MissingBench:
         """The row of one arm at one share of hidden links."""
         row, share = job.row(), float(job.value or 0)
         split = split_links(self.loaded.graphs[0], share, 0.05, job.seed, hard=self.hard)
-        found = link_measures(self.scorer(job, split), split)
+        scorer = self.scorer(job, split)
+        found = link_measures(scorer, split)
         row.linear, row.label_nats = found.pop("linear"), found.pop("label_nats")
-        row.measures = found
+        row.measures = found | self.tendencies(scorer, split, job.seed)
         return row
+
+    def tendencies(self, scorer: Scorer, split: LinkSplit, seed: int) -> dict[str, float]:
+        """Are the predicted degrees and the predicted mixing of communities those of the graph?
+
+        The links that are left are certain; of all other pairs the probability is the scaled
+        score, its mean set by the number of links that is known to be hidden.
+        """
+        whole = self.loaded.graphs[0]
+        n = int(whole.num_nodes or 0)
+        known = (split.validation, split.validation_negatives)
+        outcomes = [torch.full((part.size(1),), float(i == 0)) for i, part in enumerate(known)]
+        scaling = fit_scaling(torch.cat([scorer(part) for part in known]), torch.cat(outcomes))
+        generator = torch.Generator().manual_seed(seed)
+        pairs = torch.randint(0, n, (2, DRAWN), generator=generator)
+        left = split.message.edge_index
+        fresh = ~torch.isin(pairs[0] * n + pairs[1], left[0] * n + left[1])
+        pairs = pairs[:, fresh & (pairs[0] != pairs[1])]
+        density = (whole.edge_index.size(1) - left.size(1)) / (n * (n - 1) - left.size(1))
+        fitted = scaling.matched(scorer(pairs), density)
+        found = tendency(
+            lambda links: fitted(scorer(links)),
+            whole,
+            known=split.message,
+            partners=PARTNERS,
+            exact_nodes=EXACT,
+            seed=seed,
+        )
+        return {
+            "degree_w1": found.degree_w1,
+            "degree_kl": found.degree_kl,
+            "mixing_tv": found.mixing_tv,
+            "mixing_kl": found.mixing_kl,
+        }
 
     def scorer(self, job: Job, split: Any) -> Scorer:
         """The arm as a function of links."""
@@ -234,6 +273,10 @@ def recorded(
         "columns": [
             {"key": key, "words": words, "unit": "%", "digits": 1}
             for key, words in measures.items()
+        ]
+        + [
+            {"key": "mixing_tv", "words": "links in wrong communities", "unit": "%", "digits": 1},
+            {"key": "degree_w1", "words": "degrees off by", "unit": "links", "digits": 2},
         ],
         "panels": [
             {
@@ -244,7 +287,10 @@ def recorded(
                 "dial": "share of links hidden",
                 "title": f"{words} of the hidden links",
             }
-            for key, words in list(measures.items())[:2]
+            for key, words in (
+                *list(measures.items())[:2],
+                ("mixing_tv", "predicted links between the wrong communities, share"),
+            )
         ],
         "claims": claims,
         "rule": RULE,
