@@ -151,6 +151,31 @@ RUNS: dict[str, tuple[str, ...]] = {
         "study view-methods --data {data}/cifar10 --steps 1170 --seeds 3 "
         "--variants instdis,moco,moco-v2,pirl,cmc,infomin,simclr --out {out}",
     ),
+    **{
+        f"graphs/methods-{name}": (
+            f"study graph-methods --data {name} --data-root {{data}} --out {{out}}",
+        )
+        for name in ("cora", "citeseer", "mutag", "proteins", "imdb-binary")
+    },
+    **{
+        f"graphs/links-{name}": (
+            f"study graph-methods --data {name} --task links --data-root {{data}} --out {{out}}",
+        )
+        for name in ("cora", "citeseer")
+    },
+    **{
+        f"graphs/views-{name}": (
+            f"study graph-views --data {name} --data-root {{data}} --seeds 5 "
+            "--variants edge-removal,feature-masking --out {out}",
+        )
+        for name in ("cora", "citeseer", "texas")
+    },
+    **{
+        f"graphs/missing-{name}": (
+            f"study missing-links --data {name} --data-root {{data}} --seeds 5 --out {{out}}",
+        )
+        for name in ("usair", "ns", "power", "router", "yeast", "celegans", "ecoli")
+    },
 }
 """Name -> commands: the first makes the run or study, the others probe it."""
 PICTURES = ("neighbour_scores.png", "similarity_maps.png", "mixture.png")

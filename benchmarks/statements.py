@@ -2,7 +2,7 @@
 
     python benchmarks/statements.py PAGE FOLDER [FOLDER ...]
 
-PAGE is mi_and_accuracy or infomin. A folder is the --out of `goodviews study NAME`, whose name
+PAGE is mi_and_accuracy, infomin or graphs. A folder is the --out of `goodviews study NAME`, whose name
 becomes that of its rows and picture, or of `goodviews audit RUN`.
 Text above the marker line of the page is written by hand and kept.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PAGES = {"mi_and_accuracy": "mi", "infomin": "infomin"}
+PAGES = {"mi_and_accuracy": "mi", "infomin": "infomin", "graphs": "graphs"}
 """Page -> what the names of its rows and pictures begin with."""
 MARKER = "<!-- below: written by benchmarks/statements.py -->"
 UNITS = {"points": (100.0, 1), "nats": (1.0, 2)}

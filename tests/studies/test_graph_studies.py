@@ -12,6 +12,7 @@ from goodviews.interfaces import UserError
 from goodviews.studies.graphs.choose import GRAPH_BUDGETS as BUDGETS
 from goodviews.studies.graphs.choose import choose_graph, plan, spend
 from goodviews.studies.graphs.frozen import load_graph_run
+from goodviews.studies.graphs.methods import graph_methods
 from goodviews.studies.graphs.missing import missing_links
 from goodviews.studies.graphs.runs import train_graph
 from goodviews.studies.graphs.tasks import held_out, raw_vectors, task_of
@@ -104,6 +105,19 @@ def test_the_missing_link_curve(tmp_path):
     assert auc["adamic-adar", 0.2, 0] > auc["adamic-adar", 0.6, 0]  # fewer links, fewer hints
     assert len(found.record["claims"]) == 2
     assert "report.html" in {path.name for path in (tmp_path / "m").iterdir()}
+
+
+def test_methods_are_set_beside_their_baselines(tmp_path):
+    found = graph_methods(
+        WORLD, task="links", variants="grace,gae", seeds=2, epochs=2, out=tmp_path / "g", echo=hush
+    )
+    assert all(row.status == "done" for row in found.rows), [r.error for r in found.rows]
+    assert [claim["words"] for claim in found.record["claims"]] == [
+        "grace beats raw features", "gae beats raw features",
+        "grace beats untrained network", "gae beats untrained network",
+    ]  # fmt: skip
+    raw = [row.linear for row in found.rows if row.candidate == "raw features"]
+    assert len(set(raw)) == 2  # each seed hides other links
 
 
 def test_graph_views_asks_for_links_and_nodes(tmp_path):

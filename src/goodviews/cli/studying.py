@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from goodviews.cli.graphs import FEATURES, HARD
+from goodviews.cli.graphs import FEATURES, HARD, TASK
 from goodviews.cli.nouns import Option, Verb
 from goodviews.cli.recurring import DEVICE, SOURCE, data_options, training_option
 
@@ -14,6 +14,7 @@ STUDY = Verb(
     (
         Option("name", str | None, None, "a name in `goodviews list studies`", "NAME", "training"),
         *data_options(None, SOURCE, sized=False),
+        TASK,
         FEATURES,
         HARD,
         Option(

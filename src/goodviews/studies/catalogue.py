@@ -31,11 +31,13 @@ STUDIES: dict[str, Callable[..., Any]] = {
 """Name -> function of the data and options."""
 GRAPH_STUDIES = {
     "graph-views": ("goodviews.studies.graphs.views", "graph_views"),
+    "graph-methods": ("goodviews.studies.graphs.methods", "graph_methods"),
     "missing-links": ("goodviews.studies.graphs.missing", "missing_links"),
 }
 """Name -> module and function: they need the extra ``graph``, so that they load when asked for."""
 GRAPH_SUMMARIES = {
     "graph-views": "Graphs: views along their dials, for links and for nodes",
+    "graph-methods": "Graphs: GRACE, DGI, InfoGraph ... as published, beside what was published",
     "missing-links": "Graphs: hide 10 to 90 % of the links, and score what was hidden",
 }
 

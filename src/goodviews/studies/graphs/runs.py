@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
 from goodviews.interfaces import Row, UserError
-from goodviews.methods.graphs import GraphMethod
+from goodviews.methods.graphs import GraphMethod, GraphPreset
 from goodviews.regimes import pooled_spread
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import closed
@@ -29,7 +29,7 @@ from goodviews.studies.graphs.reading import RUN, compare
 from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, Hard, task_of
 from goodviews.training.checkpoints import all_finite
 from goodviews.training.graphs import GraphSettings, fit_graphs
-from goodviews.views.graphs import GRAPH_RECIPES, GraphRecipe
+from goodviews.views.graphs import GRAPH_RECIPES, GraphRecipe, MaskFeatures, RemoveLinks
 
 Echo = Callable[[str], None]
 
@@ -224,5 +224,21 @@ def _recipe(views: str | dict[str, Any] | None, entry: Any) -> GraphRecipe | Non
         return GraphRecipe.from_dict(views)
     if views is not None:
         return GraphRecipe.load(views)
+    return usual_views(entry)
+
+
+def usual_views(entry: GraphPreset) -> GraphRecipe | None:
+    """The published views of a preset, or those of its method; None where it has none.
+
+    Example:
+        >>> usual_views(GraphPreset("dgi")) is None
+        True
+    """
+    if entry.views:
+        first, second = (
+            (RemoveLinks(links), MaskFeatures(features))
+            for links, features in zip(entry.views["links"], entry.views["features"], strict=True)
+        )
+        return GraphRecipe(entry.method, first=first, second=second)
     usual = GRAPH_RECIPES.get(entry.method, GraphRecipe())
     return usual if usual.shared or usual.first or usual.second else None
