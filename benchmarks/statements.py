@@ -2,8 +2,8 @@
 
     python benchmarks/statements.py PAGE FOLDER [FOLDER ...]
 
-PAGE is mi_and_accuracy, infomin or graphs. A folder is the --out of `goodviews study NAME`, whose name
-becomes that of its rows and picture, or of `goodviews audit RUN`.
+PAGE is mi_and_accuracy, infomin or graphs. A folder is the --out of `goodviews study NAME`, whose
+name becomes that of its rows and picture, or of `goodviews audit RUN`.
 Text above the marker line of the page is written by hand and kept.
 """
 
