@@ -116,7 +116,7 @@ def node2vec(
     seed: int = 0,
     **options: Any,
 ) -> Node2Vec:
-    """node2vec (Grover and Leskovec 2016): see :class:`Node2Vec`.
+    """node2vec (Grover and Leskovec 2016): nodes of one walk against others.
 
     Args:
         views: must be None: walks read the graph as it is.
