@@ -55,14 +55,15 @@ OPS: dict[str, type[Op]] = {
 }
 
 
-def _unknown(thing: str, name: object, known: Iterable[str]) -> UserError:
+def not_known(thing: str, name: object, known: Iterable[str]) -> UserError:
+    """The error of a name that is not known, with the nearest one that is."""
     names = list(known)
     close = difflib.get_close_matches(str(name), names, 1)
     guess = f"Did you mean {close[0]!r}? " if close else ""
     return UserError(f"{thing}: {name!r} is unknown. {guess}Known: {', '.join(names)}.")
 
 
-def _make(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:
+def part_of(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:
     """An op or split from ``name`` or ``{name: {key: value}}``."""
     if isinstance(entry, str):
         entry = {entry: {}}
@@ -73,13 +74,13 @@ def _make(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:
         )
     ((name, settings),) = entry.items()
     if name not in catalogue:
-        raise _unknown(kind, name, catalogue)
+        raise not_known(kind, name, catalogue)
     if settings is not None and not isinstance(settings, Mapping):
         raise UserError(f"{name}: {settings!r} is no mapping. Write `{name}: {{key: value}}`.")
     fields = [field.name for field in dataclasses.fields(catalogue[name])]
     for key in settings or {}:
         if key not in fields:
-            raise _unknown(f"{name} setting", key, fields)
+            raise not_known(f"{name} setting", key, fields)
     values = {key: _tuples(value) for key, value in (settings or {}).items()}
     try:
         return catalogue[name](**values)
@@ -141,7 +142,7 @@ class Recipe:
         keys = [field.name for field in dataclasses.fields(cls)]
         for key in data:
             if key not in keys:
-                raise _unknown("recipe key", key, keys)
+                raise not_known("recipe key", key, keys)
         ready: dict[str, Any] = {key: _tuples(value) for key, value in data.items()}
         for key in ("shared", "ops", "second"):
             entries = data.get(key)
@@ -150,9 +151,9 @@ class Recipe:
                 continue
             if isinstance(entries, (str, Mapping)) or not isinstance(entries, Sequence):
                 raise UserError(f"recipe {key}: {entries!r} is no list. Put a `-` before each op.")
-            ready[key] = tuple(_make("op", OPS, entry) for entry in entries)
+            ready[key] = tuple(part_of("op", OPS, entry) for entry in entries)
         if data.get("split") is not None:
-            ready["split"] = _make("split", {**SPLITS, "learned": Learned}, data["split"])
+            ready["split"] = part_of("split", {**SPLITS, "learned": Learned}, data["split"])
         if isinstance(data.get("partners"), str):
             ready["partners"] = (data["partners"],)
         _check_plain(ready)
@@ -187,7 +188,7 @@ class Recipe:
             return RECIPES[known]
         path = Path(source)
         if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
-            raise _unknown("--views", name, RECIPES)
+            raise not_known("--views", name, RECIPES)
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

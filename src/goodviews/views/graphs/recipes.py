@@ -44,7 +44,7 @@ from goodviews.views.graphs import (
     spectral,
 )
 from goodviews.views.graphs.op import FEATURES, LINKS, GraphOp
-from goodviews.views.recipes import _make, _unknown
+from goodviews.views.recipes import not_known, part_of
 
 __all__ = ["GRAPH_OPS", "GRAPH_RECIPES", "GraphRecipe", "OneOf"]
 
@@ -124,7 +124,7 @@ GRAPH_OPS: dict[str, type[GraphOp]] = {
 
 def _make_op(entry: object) -> GraphOp:
     """An op from ``name`` or ``{name: {key: value}}``."""
-    return _make("op", GRAPH_OPS, entry)
+    return part_of("op", GRAPH_OPS, entry)
 
 
 def _plain(op: GraphOp) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class GraphRecipe:
             raise UserError(f"recipe: {data!r} is no mapping. Start from `goodviews list views`.")
         for key in data:
             if key not in ("name", *_CHAINS):
-                raise _unknown("recipe key", key, ("name", *_CHAINS))
+                raise not_known("recipe key", key, ("name", *_CHAINS))
         ready: dict[str, Any] = {"name": str(data.get("name", "custom"))}
         for key in _CHAINS:
             entries = data.get(key) or ()
@@ -252,7 +252,7 @@ class GraphRecipe:
             return GRAPH_RECIPES[known]
         path = Path(source)
         if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
-            raise _unknown("--views", str(source), GRAPH_RECIPES)
+            raise not_known("--views", str(source), GRAPH_RECIPES)
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
