@@ -9,6 +9,7 @@ import torch
 from goodviews.cli import main
 from goodviews.data.graphs import load_graphs, permuted
 from goodviews.interfaces import UserError
+from goodviews.studies.graphs import choose as choosing
 from goodviews.studies.graphs.choose import GRAPH_BUDGETS as BUDGETS
 from goodviews.studies.graphs.choose import choose_graph, plan, spend
 from goodviews.studies.graphs.frozen import load_graph_run
@@ -129,6 +130,36 @@ def test_graph_views_asks_for_links_and_nodes(tmp_path):
         "links", "nodes",
     }  # fmt: skip
     assert len(found.record["claims"]) == 2
+
+
+def test_learned_views_never_see_the_hidden_links(tmp_path, monkeypatch):
+    seen = []
+    before = choosing.learned_recipe
+
+    def watched(graph, *args, **options):
+        seen.append({tuple(pair) for pair in graph.edge_index.t().tolist()})
+        return before(graph, *args, **options)
+
+    monkeypatch.setattr(choosing, "learned_recipe", watched)
+    found = choose_graph(
+        WORLD, task="links", families="learned=1", seeds=2, epochs=4, out=tmp_path / "c", echo=hush
+    )
+    assert [row.status for row in found.rows] == ["done"] * 6, [row.error for row in found.rows]
+    whole = {tuple(pair) for pair in load_graphs(WORLD).graphs[0].edge_index.t().tolist()}
+    assert [len(pairs) < len(whole) for pairs in seen] == [True, True, False]  # last: the recipe
+    assert found.recipe is not None and found.recipe.first[0].name == "learned_drop"
+
+
+def test_learn_views_writes_a_recipe_that_train_takes(tmp_path, capsys):
+    out = tmp_path / "l"
+    words = ["learn-views", "--data", WORLD, "--task", "links", "--budget-nats", "1"]
+    assert main([*words, "--seeds", "2", "--epochs", "4", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "kept of links within a class" in told
+    train_graph(
+        "grace", WORLD, views=str(out / "recipe.yaml"), epochs=2, baseline_seeds=1,
+        out=tmp_path / "t", echo=hush,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

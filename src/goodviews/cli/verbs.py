@@ -49,9 +49,14 @@ def study(options: Options) -> int:
 
 def learn_views(options: Options) -> int:
     """Learn generators of views; prints as it goes."""
+    if graphs.asked(options, VERBS["learn-views"]):
+        from goodviews.studies.graphs.learned import learn_graph_views
+
+        learn_graph_views(**graphs.arguments(options, VERBS["learn-views"], learn_graph_views))
+        return 0
     from goodviews.studies.learn_views import learn_views as run
 
-    run(**options)
+    run(**_of_images(options, VERBS["learn-views"], run))
     return 0
 
 

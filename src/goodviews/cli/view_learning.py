@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from goodviews.cli.graphs import FEATURES, TASK
 from goodviews.cli.nouns import Option, Verb
 from goodviews.cli.recurring import DEVICE, SOURCE, data_options, training_option
 
@@ -12,6 +13,8 @@ LEARN_VIEWS = Verb(
     "Learn the views themselves: an invertible map of each pixel's channels, split in two.",
     (
         *data_options("factors", SOURCE),
+        TASK,
+        FEATURES,
         Option(
             "objective",
             Literal["unsupervised", "semi-supervised", "supervised"],
@@ -49,6 +52,9 @@ LEARN_VIEWS = Verb(
             "labels_fraction", float, 1.0, "use this part of the labels", "FRACTION", 0
         ),
         training_option("seeds", int, 3, "generators to learn; the best is kept", "RUNS", 0),
+        training_option(
+            "epochs", int | None, None, "graphs: steps a dropper of links; none: 100", "EPOCHS", 0
+        ),
         training_option("steps", int, 600, "optimiser steps a generator", "STEPS", 0),
         training_option("batch_size", int, 256, "images a step", "IMAGES", 1),
         training_option("lr", float, 2e-3, "learning rate of AdamW", "RATE", 0),

@@ -15,9 +15,11 @@ from goodviews.evaluation.geometry import rankme, uniformity
 from goodviews.interfaces import Row
 from goodviews.methods.graphs import GraphMethod
 from goodviews.studies.conclude import UNTRAINED
+from goodviews.studies.graphs.learned import LEARNED
 from goodviews.studies.graphs.tasks import RAW, GraphTask, Scene, raw_vectors
 from goodviews.studies.grid import Job
 from goodviews.training.graphs import GraphSettings, fit_graphs
+from goodviews.views.graphs import GraphRecipe
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class GraphBench:
     """How all are trained; the seed is the job's."""
     candidates: int = 256
     """K of the held-out I_NCE."""
+    learn: Callable[[Job, Data], GraphRecipe] | None = None
+    """The recipe of a job whose views are learned, from what training may see."""
 
     def measure(self, job: Job) -> Row:
         """The row of one job: trained, its information measured, and probed."""
@@ -38,6 +42,8 @@ class GraphBench:
         if job.candidate == RAW:
             self.probe(row, scene, raw_vectors(scene.embedded))
             return row
+        if job.family == LEARNED and self.learn is not None:
+            job = replace(job, recipe=self.learn(job, scene.graphs[0]).to_dict())
         method = self.make(job, scene.graphs[0].x.size(1))
         if job.candidate != UNTRAINED:
             self.train(method, scene, row)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch_geometric.data import Data
+
 from goodviews import report
 from goodviews.data.graphs import LoadedGraphs, load_graphs
 from goodviews.interfaces import Row, UserError, check_name
@@ -26,6 +28,7 @@ from goodviews.studies.folder import (
     write_yaml,
 )
 from goodviews.studies.graphs.bench import GraphBench
+from goodviews.studies.graphs.learned import LEARNED, Learned, learned_recipe
 from goodviews.studies.graphs.tasks import RAW, Hard, task_of
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training import resolve_accelerator
@@ -109,7 +112,8 @@ def choose_graph(
         labels: a file of labels by node.
         features: a file of features by node.
         families: names in :data:`goodviews.views.graphs.GRAPH_FAMILIES`, or "name=value:value";
-            None: the budget's.
+            "learned=1:2" learns which links and features to drop, down to 1 and 2 nats, from what
+            training may see. None: the budget's.
         budget: "quick", "standard" or "thorough".
         method: name in :data:`goodviews.methods.graphs.GRAPH_METHODS`; None: grace, and graphcl for
             sets of graphs.
@@ -148,6 +152,7 @@ def choose_graph(
         lambda job, width: made(name, job, encoder, width, limits),
         training(limits, device),
         limits.candidates,
+        lambda job, graph: learned(job, graph, encoder, limits, device).recipe,
     )
     with disk_guard(out):
         what = {"task": task, "method": name, "encoder": encoder, "hard": hard}
@@ -206,6 +211,21 @@ def made(name: str, job: Job, encoder: str, width: int, limits: GraphBudget) -> 
     return build(recipe if changed else None, encoder, width, seed=job.seed, **own)
 
 
+def learned(job: Job, graph: Data, encoder: str, limits: GraphBudget, device: str) -> Learned:
+    """Views that are learned on what training may see, down to the job's budget in nats."""
+    return learned_recipe(
+        graph,
+        float(job.value or 0),
+        encoder=encoder,
+        dim=limits.dim,
+        temperature=limits.temperature,
+        epochs=limits.epochs,
+        lr=limits.lr,
+        seed=job.seed,
+        device=device,
+    )
+
+
 def candidates(entry: str, most: int) -> list[Job]:
     """One job a value of a family's dial; "name=value:value" names the values.
 
@@ -213,7 +233,12 @@ def candidates(entry: str, most: int) -> list[Job]:
         UserError: an unknown family, or a value that is none.
     """
     name, _, words = entry.partition("=")
-    check_name("--families", name, GRAPH_FAMILIES)
+    check_name("--families", name, (*GRAPH_FAMILIES, LEARNED))
+    if name == LEARNED:
+        return [
+            Job(f"{LEARNED}={budget:g}", 0, "candidate", LEARNED, "budget, nats", budget)
+            for budget in (_number(text, entry) for text in words.split(":") or ())
+        ]
     family = GRAPH_FAMILIES[name]
     if words:
         values = [_number(text, entry) for text in words.split(":") if text]
@@ -290,6 +315,8 @@ def concluded(
     words, entropy = bench.task.words, bench.task.entropy()
     found = conclude(rows, entropy or 0.0, words)
     chosen = next((job for job in jobs if job.candidate == found.recommended), None)
+    if chosen is not None and chosen.family == LEARNED and bench.learn is not None:
+        chosen = replace(chosen, recipe=bench.learn(chosen, loaded.graphs[0]).to_dict())
     if chosen is not None:
         write_yaml(folder / "recipe.yaml", chosen.recipe)
     write_json(

@@ -32,12 +32,14 @@ from goodviews.studies.graphs.choose import (
     GRAPH_BUDGETS,
     Echo,
     GraphBudget,
+    learned,
     made,
     made_with,
     spend,
     training,
 )
 from goodviews.studies.graphs.frozen import preset_of
+from goodviews.studies.graphs.learned import LEARNED
 from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training.graphs import GraphSettings, fit_graphs
@@ -46,12 +48,12 @@ from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of all links, hidden."""
 UNIFORM = "edge-removal=0.3"
-VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3")
+VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3", "learned=1")
 METHODS = ("dgi", "gae", "node2vec")
 RULES = ("common-neighbours", "adamic-adar", "katz", "ppr")
 DRAWN, PARTNERS, EXACT = 20_000, 50, 1500
 """Pairs that set the mean probability; pairs a node, and the most nodes of which all are asked."""
-OURS = ("resample", "complete")
+OURS = ("resample", "complete", LEARNED)
 """Families that the package adds."""
 
 
@@ -207,7 +209,13 @@ class MissingBench:
             fit_graphs(method, message, settings)
             return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
         family, _, value = arm.partition("=")
-        views = GRAPH_FAMILIES[family].recipe(float(value)) if value else GraphRecipe("none")
+        if family == LEARNED:
+            own = replace(job, value=float(value))
+            views = learned(own, message, self.encoder, self.limits, self.settings.device).recipe
+        elif value:
+            views = GRAPH_FAMILIES[family].recipe(float(value))
+        else:
+            views = GraphRecipe("none")
         view = replace(job, recipe=plain(views.to_dict()))
         method = made("grace", view, self.encoder, message.x.size(1), self.limits)
         if arm != UNTRAINED:
@@ -229,9 +237,9 @@ def _wanted(variants: str | Sequence[str] | None) -> list[str]:
     names = [text.strip() for text in texts or arms() if text.strip()]
     for name in names:
         family = name.partition("=")[0]
-        known = (*HEURISTICS, RAW, UNTRAINED, *GRAPH_METHODS, *GRAPH_FAMILIES)
+        known = (*HEURISTICS, RAW, UNTRAINED, *GRAPH_METHODS, *GRAPH_FAMILIES, LEARNED)
         check_name("--variants", family, known)
-        if family in GRAPH_FAMILIES and "=" not in name:
+        if family in (*GRAPH_FAMILIES, LEARNED) and "=" not in name:
             raise UserError(f"--variants: {name}: say how strong, for example {name}=0.3.")
     return names
 
