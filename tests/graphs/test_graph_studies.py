@@ -1,6 +1,8 @@
 """Graphs through the main jobs: choose, study, train, evaluate, embed, on worlds drawn here."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -210,3 +212,24 @@ def test_sets_of_graphs_are_embedded_one_by_one():
     graphs = [load_graphs(f"sbm:nodes={n},blocks=2,inside=0.6,between=0.2").graphs[0]
               for n in (12, 20)]  # fmt: skip
     assert torch.allclose(raw_vectors(graphs)[1], graphs[1].x.mean(0), atol=1e-6)
+
+
+def test_a_missing_extra_is_told_in_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("goodviews.cli.graphs.importlib.util.find_spec", lambda name: None)
+    for words in (
+        ["choose", "--data", WORLD, "--task", "links"],
+        ["train", "grace", "--data", WORLD],
+        ["list", "graphs"],
+    ):
+        assert main(words) == 2
+        assert 'pip install "goodviews[graph]"' in capsys.readouterr().err
+
+
+def test_images_need_no_torch_geometric():
+    code = (
+        "import sys; sys.modules['torch_geometric'] = None; "
+        "import goodviews.cli, goodviews.studies.catalogue, goodviews.studies.choose, "
+        "goodviews.studies.runs, goodviews.training.fit, goodviews.evaluation.task"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
