@@ -20,10 +20,15 @@ CONSTANT = 1e-4
 """Below this spread (`CollapseWatch`) the embeddings are one point: no run ends well with it."""
 
 
+PIXELS = 1 << 20
+"""About so many are looked at: an epoch of few steps on photographs should not pay for it."""
+
+
 class CollapseWatch(Callback):
     """Looks at the representation of the epoch's last images for collapse to a point or a line.
 
-    With u the representations of at most 256 images, divided by their norms, shape (n, d):
+    With u the representations of at most 256 images (of large ones: 32), divided
+    by their norms, shape (n, d):
     ``std`` is the mean over dimensions of the standard deviation of u, times sqrt d (1 for a
     uniform sphere, 0 for a point); ``rankme`` is the effective rank of u (`effective_rank`), also
     judged after taking the mean away.
@@ -56,7 +61,8 @@ class CollapseWatch(Callback):
         """Measure, and warn or stop."""
         if self.images is None:
             return
-        std, rank, centred = self.measure(method, self.images[:256])
+        few = max(32, min(256, PIXELS // self.images[0, 0].numel()))
+        std, rank, centred = self.measure(method, self.images[:few])
         row = self.journal.pending
         if row is not None:
             row.update(std=std, rankme=rank)

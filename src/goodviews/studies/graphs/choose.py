@@ -144,6 +144,7 @@ def choose_graph(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
     asked = task_of(task, loaded, hard=hard)
+    asked.scene(0)  # a graph that cannot be split is refused before the first run
     name = method or ("graphcl" if task == "graphs" else "grace")
     check_name("--method", name, GRAPH_METHODS)
     jobs = plan(families, limits)

@@ -105,6 +105,7 @@ def graph_methods(
     for name in names:
         check_name("--variants", name, GRAPH_METHODS)
     bench = MethodBench(loaded, task_of(kind, loaded, hard=hard), encoder, epochs, lr, device)
+    bench.task.scene(0)  # a graph that cannot be split is refused before the first run
     count = 5 if seeds is None else seeds
     if count < 1:
         raise UserError(f"--seeds: {count}. Use 1 or more.")

@@ -47,6 +47,8 @@ from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of all links, hidden."""
+VALIDATION = 0.05
+"""Share of the links that chooses each decoder's penalty."""
 UNIFORM = "edge-removal=0.3"
 VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3", "learned=1")
 METHODS = ("dgi", "gae", "node2vec")
@@ -125,6 +127,8 @@ def missing_links(
         )
     wanted, shares = _wanted(variants), _shares(hidden)
     bench = MissingBench(loaded, limits, training(limits, device), encoder or "gcn", hard)
+    for share in (min(shares), max(shares)):  # refused before the first run
+        split_links(loaded.graphs[0], share, VALIDATION, hard=hard)
     with disk_guard(out):
         own = {"study": "missing-links", "encoder": bench.encoder, "hard": hard}
         folder = open_study(Path(out), made_with(data, loaded, own, limits))
@@ -157,7 +161,7 @@ class MissingBench:
     def measure(self, job: Job) -> Row:
         """The row of one arm at one share of hidden links."""
         row, share = job.row(), float(job.value or 0)
-        split = split_links(self.loaded.graphs[0], share, 0.05, job.seed, hard=self.hard)
+        split = split_links(self.loaded.graphs[0], share, VALIDATION, job.seed, hard=self.hard)
         scorer = self.scorer(job, split)
         found = link_measures(scorer, split)
         row.linear, row.label_nats = found.pop("linear"), found.pop("label_nats")

@@ -105,6 +105,8 @@ def graph_views(
         for name in asked
     }
     planned = plan(variants, limits)
+    for bench in benches.values():
+        bench.task.scene(0)  # a graph that cannot be split is refused before the first run
     jobs = [replace(job, candidate=f"{job.candidate}, {task}") for job in planned for task in asked]
 
     def measure(job: Job) -> Row:

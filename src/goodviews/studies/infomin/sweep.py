@@ -280,7 +280,8 @@ class Sweep:
             )
         seen = loaded
         if self.patches:
-            train = Selection.at_least(loaded.train, max(scale.batch_size * 8, 2048))
+            count = scale.batch_size * min(scale.steps, 50)  # an epoch
+            train = Selection.at_least(loaded.train, count)
             seen = replace(loaded, train=train, test=Selection.at_least(loaded.test, CROWD))
         labelled = not self.patches and loaded.train.labels is not None
         resolve_precision(precision, resolve_accelerator(device))
