@@ -244,7 +244,9 @@ def accuracy_information_figure(summary: Sequence[Mapping[str, Any]], study: Stu
     figure["layout"]["xaxis"]["range"] = [low, high]
     _shade(figure["layout"], points, low, high)
     _verticals(figure["layout"], points, study, measure)
-    levels = _levels(figure["layout"], tables.baselines(entries), measure)
+    top = 2 * max((finite(p[measure.key]) or 0.0 for p in points), default=0.0)
+    near = [e for e in tables.baselines(entries) if (finite(e[measure.key]) or 0.0) <= (top or 1.0)]
+    levels = _levels(figure["layout"], near, measure)
     figure["layout"]["yaxis"]["range"] = _vertical_range(points, levels, measure)
     _point_out(figure["layout"], points, measure)
     return figure
@@ -371,7 +373,10 @@ def _verticals(plan: Figure, points: Sequence[Summary], study: Study, measure: M
 
 
 def _levels(plan: Figure, entries: Sequence[Summary], measure: Measure) -> list[float]:
-    """Draw one dotted horizontal a baseline, the lowest labelled below; return the heights."""
+    """Draw one dotted horizontal a baseline, the lowest labelled below; return the heights.
+
+    Those far above all views (the rank of raw pixels, of other dimension) stand in the table alone.
+    """
     known = [e for e in entries if finite(e[measure.key]) is not None]
     for entry in sorted(known, key=lambda e: -e[measure.key]):
         y, lowest = entry[measure.key], entry[measure.key] == min(e[measure.key] for e in known)
