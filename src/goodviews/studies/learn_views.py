@@ -55,6 +55,7 @@ class Workshop:
     folder: Path
     device: str = "auto"
     precision: str = "auto"
+    echo: Callable[[str], None] | None = None
 
     def path(self, seed: int) -> Path:
         """Of the generator of a seed."""
@@ -65,7 +66,7 @@ class Workshop:
         train, moves = self.loaded.train, job.candidate != RAW_VIEWS
         method = self.learning.method(train, job.seed, self.loaded.hints, moves)
         settings = self.learning.training(job.seed, self.device, self.precision)
-        generator, history = learned(method, train, settings)
+        generator, history = learned(method, train, settings, self.echo)
         if moves:
             generator.save(self.path(job.seed))
         row = job.row()
@@ -193,7 +194,7 @@ def learn_views(
     settings = _made_with(data, labels, loaded, learning, precision)
     with disk_guard(out):
         folder = open_study(Path(out), settings)
-        shop = Workshop(loaded, learning, folder, device, precision)
+        shop = Workshop(loaded, learning, folder, device, precision, echo)
         for line in data_lines(loaded, folder):
             echo(line)
         echo(

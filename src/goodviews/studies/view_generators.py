@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,16 +125,28 @@ def channel_statistics(source: ImageSource) -> tuple[list[float], list[float]]:
 
 
 def learned(
-    method: ViewLearning, train: ImageSource, settings: TrainSettings
+    method: ViewLearning,
+    train: ImageSource,
+    settings: TrainSettings,
+    echo: Callable[[str], None] | None = None,
 ) -> tuple[ViewGenerator, list[dict[str, Any]]]:
-    """Train, and fix the statistics of the views; the frozen generator and one entry an epoch."""
+    """Train, and fix the statistics of the views; the frozen generator and one entry an epoch.
+
+    ``echo`` gets the forecast and five lines on the way.
+    """
+
+    def say(line: str) -> None:
+        epoch = re.match(r"epoch (\d+)/(\d+)", line)
+        if echo is not None and (not epoch or int(epoch[1]) % max(1, int(epoch[2]) // 5) == 0):
+            echo(line)
+
     batches = loader(
         train,
         settings.batch_size,
         seed=settings.seed,
         workers=0 if isinstance(train, Images) else 2,
     )
-    result = fit(method, batches, settings, out=None)
+    result = fit(method, batches, settings, out=None, quiet=echo is None, say=say)
     generator = method.generator.cpu().eval()
     some = draw(train, 1000, settings.seed)
     generator.settle(some.images(range(len(some))).float() / 255)
