@@ -196,7 +196,7 @@ def test_evaluate_and_embed_from_the_command_line(run, tmp_path, capsys):
         (["choose", "--data", WORLD, "--hard", "degree"], "Add --task"),
         (["choose", "--data", "cora", "--task", "nodes"], "needs --data-root"),
         (["train", "grace", "--data", WORLD, "--jigsaw"], "--jigsaw: means nothing on graphs"),
-        (["choose", "--data", "sbm:nodes=4,blocks=2", "--task", "links"], "sbm"),
+        (["choose", "--data", "sbm:nodes=4,blocks=2", "--task", "links"], "too few"),
         (["study", "missing-links", "--data", WORLD, "--hidden", "1.5"], "--hidden"),
         (["study", "missing-links", "--data", WORLD, "--variants", "resample"], "resample=0.3"),
     ],

@@ -169,15 +169,18 @@ class _Run:
         self.method.train()  # Lightning would train it in eval mode, if it came so
         self._announce()
         self._lay_out()
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng())
-            stack.enter_context(self.signals)
-            stack.enter_context(_hushed())
-            logs = self._open_logs(stack)
-            stack.callback(self.console.live, "")
-            stack.enter_context(_optimizer_of(self.method, self._build_optimizer))
-            ours = self._callbacks(state, evaluators, logs)
-            self._run(self._trainer([*ours[:-1], *callbacks, ours[-1]]))
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(torch.random.fork_rng())
+                stack.enter_context(self.signals)
+                stack.enter_context(_hushed())
+                logs = self._open_logs(stack)
+                stack.callback(self.console.live, "")
+                stack.enter_context(_optimizer_of(self.method, self._build_optimizer))
+                ours = self._callbacks(state, evaluators, logs)
+                self._run(self._trainer([*ours[:-1], *callbacks, ours[-1]]))
+        except QuitNow:  # wherever it came
+            raise KeyboardInterrupt from None
         self.method.eval()
         if self.signals.received is None:
             self._refuse_constant()
@@ -188,8 +191,6 @@ class _Run:
             trainer.fit(self.method, Stream(self.loader, self.journal))
         except Interrupted:
             pass
-        except QuitNow:
-            raise KeyboardInterrupt from None
         finally:
             self.method.trainer = None
 
