@@ -149,7 +149,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "infomin/learned-views": ("study learned-views --data {data}/cifar10 --out {out}",),
     "infomin/view-methods": (
         "study view-methods --data {data}/cifar10 --steps 1170 --seeds 3 "
-        "--variants instdis,moco,moco-v2,pirl,cmc,infomin,simclr --out {out}",
+        "--variants instdis,moco,moco-v2,pirl,cmc,infomin,simclr,amdim --out {out}",
     ),
     **{
         f"graphs/methods-{name}": (
