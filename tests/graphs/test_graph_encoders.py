@@ -189,3 +189,20 @@ def test_mistakes_are_named() -> None:
             build_graph("gcn", 5, **options)
     with pytest.raises(UserError, match="4 heads"):
         build_graph("gat", 5, dim=6)
+
+
+def test_words_are_read_as_sparse_to_the_same_numbers_and_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = graph(50)
+    data.x = (torch.rand(50, 300, generator=torch.Generator().manual_seed(0)) < 0.02).float()
+    found = []
+    for share in (0.05, 0.0):  # sparse, dense
+        monkeypatch.setattr("goodviews.encoders.graphs.SPARSE", share)
+        torch.manual_seed(0)
+        encoder = build_graph("gcn", 300, dim=8)
+        z = encoder(data).local[2]
+        z.square().sum().backward()
+        found.append((z, encoder.convs[0].lin.weight.grad.clone()))
+    for sparse, dense in zip(*found, strict=True):
+        assert torch.allclose(sparse, dense, atol=1e-5)

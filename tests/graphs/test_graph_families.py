@@ -209,6 +209,7 @@ WANTED = [
     "spectral",
     "resample",
     "complete",
+    "hidden-links",
 ]
 
 
@@ -228,7 +229,9 @@ def test_family_goes_from_the_weakest_to_the_strongest(name):
         assert GraphRecipe.from_dict(recipe.to_dict()) == recipe
         v1, v2 = recipe(data, seeded())
         assert v1.x.shape == v2.x.shape == data.x.shape
-        strengths.append(max(op.strength for op in recipe.first + recipe.second))
+        ops = recipe.first + recipe.second + recipe.shared
+        strengths.append(max(op.strength for op in ops))
+        assert bool(recipe.shared) == family.shared
         assert family.single or recipe.first == recipe.second
     assert strengths == sorted(set(strengths))
     if family.values[0] == 0:
@@ -240,6 +243,7 @@ def test_family_turns_only_its_own_dial(name):
     base = GraphRecipe.load("grace")
     recipe = GRAPH_FAMILIES[name].recipe(GRAPH_FAMILIES[name].values[2], base)
     own = {op.name for op in GRAPH_FAMILIES[name].recipe(GRAPH_FAMILIES[name].values[2]).second}
+    assert [op.name for op in recipe.shared] == ["hide_links"] * GRAPH_FAMILIES[name].shared
     for chain, before in ((recipe.first, base.first), (recipe.second, base.second)):
         rest = [op for op in chain if op.name not in own]
         assert rest == [op for op in before if op.name not in own]

@@ -316,6 +316,28 @@ def test_dropped_nodes_are_not_contrasted(name: str) -> None:
             method.loss(data, Generator().manual_seed(1), torch.tensor([0, 1, 2]))
 
 
+def test_another_node_stands_for_a_node_in_the_second_view() -> None:
+    """NT-Xent of rows exchanged by hand; held-out nodes reach no loss as stand-ins either."""
+    data, stand = graph(), torch.arange(20).roll(1)
+
+    def views(data: Data, generator: Generator | None) -> tuple[Data, Data]:
+        view = copy.copy(data)
+        view.stand_in = stand
+        return view, view
+
+    method = GRAPH_METHODS["grace"](views, "gcn", 6, dim=8)
+    z = method.heads[0](method.vectors(data))
+    expected, _ = method.objective(z, z[stand])
+    assert method.loss(data, Generator()).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert contrast.contrasted(*views(data, None), torch.tensor([3, 4, 5, 9])).tolist() == [4, 5]
+    shared = held_out_nats(method, data, candidates=20, pairs=20)
+    method.views = lambda data, generator: (data, data)
+    assert shared.nats < held_out_nats(method, data, candidates=20, pairs=20).nats
+    dgi = GRAPH_METHODS["dgi"](views, "gcn", 6, dim=8)  # compares no two views of a node
+    both = [dgi.loss(d, Generator().manual_seed(0)) for d in (data, views(data, None)[0])]
+    assert both[0].item() == both[1].item()
+
+
 def test_the_others_bounds_are_taken_in_groups() -> None:
     """Never more than candidates x candidates scores; one group is the whole."""
     data = graph()

@@ -106,8 +106,22 @@ def test_the_missing_link_curve(tmp_path):
     assert all(row.status == "done" for row in found.rows), [r.error for r in found.rows]
     auc = {(r.family, r.value, r.seed): r.linear for r in found.rows}
     assert auc["adamic-adar", 0.2, 0] > auc["adamic-adar", 0.6, 0]  # fewer links, fewer hints
-    assert len(found.record["claims"]) == 2
+    (claim,) = found.record["claims"]  # along the whole curve, seed by seed
+    by_seed = [
+        sum(auc["resample=0.3", s, seed] - auc["edge-removal=0.3", s, seed] for s in (0.2, 0.6)) / 2
+        for seed in (0, 1)
+    ]
+    assert claim["value"] == pytest.approx(sum(by_seed) / 2)
+    assert claim["half"] == pytest.approx(abs(by_seed[0] - by_seed[1]) / 2 * 12.706, rel=1e-3)
     assert "report.html" in {path.name for path in (tmp_path / "m").iterdir()}
+
+
+def test_any_method_can_be_asked_for_missing_links(tmp_path):
+    found = missing_links(
+        WORLD, variants="grace,mvgrl,gae,hidden-links=0.5", hidden="0.3",
+        seeds=1, epochs=1, out=tmp_path / "m", echo=hush,
+    )  # fmt: skip
+    assert all(row.status == "done" for row in found.rows), [r.error for r in found.rows]
 
 
 def test_methods_are_set_beside_their_baselines(tmp_path):

@@ -20,7 +20,9 @@ from goodviews.views.graphs import (
     AttributeNoise,
     CompleteTriads,
     DropNodes,
+    GraphRecipe,
     HeatDiffusion,
+    HideLinks,
     LearnedDrop,
     LinkDropper,
     MaskFeatures,
@@ -106,6 +108,7 @@ AT = {
     "remove_unshared": RemoveUnshared,
     "complete_triads": CompleteTriads,
     "resample_links": ResampleLinks,
+    "hide_links": HideLinks,
     "spectral_split": lambda s: SpectralSplit(4 * s),
     "learned_drop": learned,
 }
@@ -734,3 +737,36 @@ def test_a_million_edges_take_seconds(make):
     )
     view = make(0.3)(data, seeded())
     assert_well_formed(data, view)
+
+
+# --- hidden links -------------------------------------------------------------------------------
+
+
+def test_the_ends_of_hidden_links_stand_for_each_other():
+    data = many()
+    there = {tuple(link) for link in data.edge_index.T.tolist()}
+    for seed in range(20):
+        view = HideLinks(0.4)(data, seeded(seed))
+        hidden = there - {tuple(link) for link in view.edge_index.T.tolist()}
+        lost = {one for one, _ in hidden}
+        for node, other in enumerate(view.stand_in.tolist()):
+            assert (node, other) in hidden if node in lost else node == other
+            assert data.batch[node] == data.batch[other]
+
+
+def test_every_hidden_link_is_drawn_alike():
+    star = with_links(Data(x=torch.ones(5, 1)), torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]]))
+    stands = [int(HideLinks(1.0)(star, seeded(seed)).stand_in[0]) for seed in range(800)]
+    counts = torch.tensor(stands).bincount(minlength=5)
+    assert counts[0] == 0 and bool(((counts[1:] - 200).abs() < 60).all())  # five sigma
+
+
+def test_the_more_is_hidden_the_fewer_stand_for_themselves():
+    data, nodes = block_graph(), torch.arange(300)
+    themselves = [
+        float((HideLinks(p)(data, seeded()).stand_in == nodes).float().mean())
+        for p in (0.05, 0.1, 0.2, 0.4, 0.8)
+    ]
+    assert themselves == sorted(themselves, reverse=True) and themselves[-1] < 0.05
+    v1, v2 = GraphRecipe.load("hidden-links")(data, seeded())
+    assert torch.equal(v1.edge_index, v2.edge_index) and torch.equal(v1.stand_in, v2.stand_in)

@@ -9,6 +9,7 @@ is one (0: as good as not there), readouts leave out the nodes that ``data.kept`
 from __future__ import annotations
 
 import inspect
+import warnings as python_warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -157,6 +158,9 @@ class NoLinks(nn.Linear):
         return super().forward(x)
 
 
+WIDE, SPARSE = 256, 0.05
+"""Features at least, and the share of them at most that is not zero, to be read as sparse."""
+
 GRAPH_ENCODERS: dict[str, Callable[[int, int], nn.Module]] = {
     "gcn": GCNConv,
     "sage": SAGE,
@@ -225,12 +229,24 @@ class GraphEncoder(nn.Module):
                 f"encoder: made for {self.in_channels} features a node, the graph has "
                 f"{x.shape[1]}. Build it for that many."
             )
+        x = _sparse(x) if isinstance(self.convs[0], GCNConv) else x
         local: dict[int, Tensor] = {}
         for k, (conv, after) in enumerate(zip(self.convs, self.after, strict=True), 1):
             x = local[k] = after(conv(x, data.edge_index, data.get("edge_weight")))
         if self.concat:
             local[len(local)] = torch.cat(list(local.values()), 1)
         return Features(read_out(self.readout, local[len(local)], data), local)
+
+
+def _sparse(x: Tensor) -> Tensor:
+    """Bags of words as a sparse matrix, which a GCN's product reads five times as fast on a CPU."""
+    if x.device.type != "cpu" or x.requires_grad or x.shape[1] < WIDE:
+        return x
+    if x.count_nonzero() >= SPARSE * x.numel():
+        return x
+    with python_warnings.catch_warnings():
+        python_warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return x.to_sparse_csr()
 
 
 def build_graph(

@@ -24,6 +24,11 @@ RULE = (
     "more than that, and undecided otherwise and where there is one seed."
 )
 """How claims are decided, as printed on every page."""
+PAIRED = (
+    "Where both arms are asked the same questions at each seed, s is the spread of their "
+    "differences seed by seed, pooled over the claims of that kind, and n the number of seeds."
+)
+"""What differs for paired claims."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,13 @@ class Reading:
         """One value a seed of the runs that ended well and have it."""
         if self.constant is not None:
             return [self.constant]
+        return list(self.by_seed(rows, measure).values())
+
+    def by_seed(self, rows: Iterable[Row], measure: str) -> dict[int, float]:
+        """Seed -> value, of the runs that ended well and have it."""
         mine = [r for r in rows if r.candidate == self.arm and r.status == "done"]
-        found = [value_of(row, measure, self.at) for row in mine]
-        return [value for value in found if value is not None]
+        found = {row.seed: value_of(row, measure, self.at) for row in mine}
+        return {seed: value for seed, value in found.items() if value is not None}
 
 
 def value_of(row: Row, measure: str, at: str = "end") -> float | None:
@@ -80,6 +89,8 @@ class Claim:
     pool: str = ""
     """Claims about one measure are of one kind where they have the same."""
 
+    paired: bool = False
+    """Whether the rows of one seed have been asked the same: differences are then taken there."""
     only_paper: bool = False
     """Whether it makes sense on the paper's data alone (a limit that is theirs)."""
 
@@ -97,6 +108,9 @@ def judge(rows: Sequence[Row], claims: Sequence[Claim]) -> list[dict[str, Any]]:
         readings = {reading for claim in asked for reading in (claim.better, claim.worse)}
         values = {reading: reading.values(rows, measure) for reading in readings}
         seen = [c for c in asked if values[c.better] and values[c.worse]]
+        if asked[0].paired:
+            found += _judged_in_pairs(rows, seen, measure)
+            continue
         spread = pooled_spread([group for group in values.values() if group])
         for claim in seen:
             sides = [(values[side], side) for side in (claim.better, claim.worse)]
@@ -105,6 +119,25 @@ def judge(rows: Sequence[Row], claims: Sequence[Claim]) -> list[dict[str, Any]]:
             value = fmean(sides[0][0]) - fmean(sides[1][0])
             found.append(_judged(claim, Difference(value, half)))
     return found
+
+
+def _judged_in_pairs(
+    rows: Sequence[Row], claims: Sequence[Claim], measure: str
+) -> list[dict[str, Any]]:
+    """Claims of one kind by their differences seed by seed, see :data:`PAIRED`."""
+    apart = []
+    for claim in claims:
+        better, worse = (side.by_seed(rows, measure) for side in (claim.better, claim.worse))
+        apart.append([better[seed] - worse[seed] for seed in better.keys() & worse.keys()])
+    spread = pooled_spread([group for group in apart if group])
+    return [
+        _judged(
+            claim,
+            Difference(fmean(group), spread.threshold(len(group), math.inf, 0.95, 2 * len(claims))),
+        )
+        for claim, group in zip(claims, apart, strict=True)
+        if group
+    ]
 
 
 def _judged(claim: Claim, difference: Difference) -> dict[str, Any]:

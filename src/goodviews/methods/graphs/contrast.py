@@ -84,6 +84,9 @@ class GraphContrast(GraphMethod):
     two), against other graphs or against nodes of the graph with shuffled features;
     ``global-global``: the same graph in both views, against other graphs.
 
+    Where view 2 says so (``stand_in``, :class:`goodviews.views.graphs.HideLinks`), another node
+    stands for a node there.
+
     loss = -B(scores), B a bound in nats, or NT-Xent's loss. InfoNCE and NT-Xent of cosines never
     hold more than a tile of the scores; others hold groups of ``candidates`` x ``candidates``.
     Nodes that a view drops take no part.
@@ -152,6 +155,9 @@ class GraphContrast(GraphMethod):
         """What the critic reads of a view: nodes (n, d), or graphs (graphs, d) in global-global."""
         found = self.features(view, side)
         read = found.summary if self.mode == "global-global" else _nodes(found)
+        stand_in = view.get("stand_in")
+        if side and stand_in is not None and self.mode == "local-local":
+            read = read[stand_in]
         z: Tensor = self.heads[min(side, len(self.heads) - 1)](read)
         return z
 
@@ -280,7 +286,11 @@ def contrasted(v1: Data, v2: Data, nodes: Tensor | None) -> Tensor | None:
         >>> contrasted(whole, part, None), contrasted(whole, part, torch.tensor([1, 2]))
         (tensor([0, 2]), tensor([2]))
     """
-    kept = _kept(v1, v2)
+    kept, stand_in = _kept(v1, v2), v2.get("stand_in")
+    if nodes is not None and stand_in is not None:  # a loss reads no node that is held out
+        among = torch.zeros(len(stand_in), dtype=torch.bool, device=stand_in.device)
+        among[nodes] = True
+        nodes = nodes[among[stand_in[nodes]]]
     if kept is None:
         return nodes
     return kept.nonzero()[:, 0] if nodes is None else nodes[kept[nodes]]
@@ -306,7 +316,9 @@ def _nodes(found: Features) -> Tensor:
 
 def _kept(v1: Data, v2: Data) -> Tensor | None:
     """Which nodes both views keep, bool (n,); None where no view drops any."""
-    masks = [mask for mask in (v1.get("kept"), v2.get("kept")) if mask is not None]
+    stand_in, second = v2.get("stand_in"), v2.get("kept")
+    second = second if second is None or stand_in is None else second[stand_in]
+    masks = [mask for mask in (v1.get("kept"), second) if mask is not None]
     return None if not masks else torch.stack(masks).all(0)
 
 

@@ -15,7 +15,8 @@ from goodviews.interfaces import UserError, check_name
 from goodviews.methods.graphs import GRAPH_METHODS, GRAPH_PRESETS, GraphMethod, GraphPreset
 from goodviews.studies.folder import plain, read_json, write_json
 from goodviews.studies.graphs.tasks import Hard
-from goodviews.views.graphs import GraphRecipe
+from goodviews.training.graphs import GraphSettings
+from goodviews.views.graphs import GRAPH_RECIPES, GraphRecipe, MaskFeatures, RemoveLinks
 
 CARD, WEIGHTS = "graph.json", "encoder.safetensors"
 
@@ -115,3 +116,41 @@ def preset_of(method: str | None, preset: str | None, data: str) -> GraphPreset:
         if key in GRAPH_PRESETS:
             return GRAPH_PRESETS[key]
     return replace(GRAPH_PRESETS["infograph"], method=name)
+
+
+def designed(
+    entry: GraphPreset, encoder: str | None, in_channels: int, views: GraphRecipe | None = None
+) -> GraphDesign:
+    """What a preset makes of features of this width; its usual views where none are given."""
+    recipe = views or usual_views(entry)
+    return GraphDesign(
+        entry.method,
+        encoder or entry.encoder,
+        in_channels,
+        plain(recipe.to_dict()) if recipe else {},
+        dict(entry.options),
+    )
+
+
+def settings_of(entry: GraphPreset, seed: int, device: str, **own: Any) -> GraphSettings:
+    """A preset's settings with the user's own, for a run of a study: nothing is written."""
+    given = {**entry.settings, **{k: v for k, v in own.items() if v is not None}}
+    more: dict[str, Any] = {"seed": seed, "device": device, "log": ()}
+    return GraphSettings(**given, **more, evaluate_every=0).check()
+
+
+def usual_views(entry: GraphPreset) -> GraphRecipe | None:
+    """The published views of a preset, or those of its method; None where it has none.
+
+    Example:
+        >>> usual_views(GraphPreset("dgi")) is None
+        True
+    """
+    if entry.views:
+        first, second = (
+            (RemoveLinks(links), MaskFeatures(features))
+            for links, features in zip(entry.views["links"], entry.views["features"], strict=True)
+        )
+        return GraphRecipe(entry.method, first=first, second=second)
+    usual = GRAPH_RECIPES.get(entry.method, GraphRecipe())
+    return usual if usual.shared or usual.first or usual.second else None

@@ -14,6 +14,7 @@ from goodviews.data.graphs import links_of, load_graphs
 from goodviews.interfaces import UserError, check_name
 from goodviews.methods.graphs.view_learning import graph_view_game
 from goodviews.studies.folder import command_line, disk_guard, environment, write_json, write_yaml
+from goodviews.studies.graphs.tasks import single
 from goodviews.training.graphs import GraphSettings, fit_graphs
 from goodviews.views.graphs import GraphRecipe
 from goodviews.views.graphs.learned import LinkDropper
@@ -150,11 +151,9 @@ def learn_graph_views(
     loaded = load_graphs(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
-    if len(loaded.graphs) != 1:
-        raise UserError(f"--data: {loaded.name} has {len(loaded.graphs)} graphs. Name one graph.")
+    graph = single(loaded)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out: {out} is not empty. Name another folder.")
-    graph = loaded.graphs[0]
     for line in loaded.lines():
         echo(line)
     found: list[Learned] = []

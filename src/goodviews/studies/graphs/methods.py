@@ -23,11 +23,18 @@ from goodviews.studies.folder import (
 )
 from goodviews.studies.graphs.bench import embedded
 from goodviews.studies.graphs.choose import Echo
-from goodviews.studies.graphs.frozen import GraphDesign, preset_of
-from goodviews.studies.graphs.runs import usual_views
-from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, Hard, raw_vectors, task_of
+from goodviews.studies.graphs.frozen import designed, preset_of, settings_of
+from goodviews.studies.graphs.tasks import (
+    RAW,
+    TASKS,
+    GraphTask,
+    Hard,
+    raw_vectors,
+    task_name,
+    task_of,
+)
 from goodviews.studies.grid import Job, run_grid
-from goodviews.training.graphs import GraphSettings, fit_graphs
+from goodviews.training.graphs import fit_graphs
 
 METHODS = {
     "links": ("grace", "dgi", "gae", "vgae", "node2vec"),
@@ -99,9 +106,10 @@ def graph_methods(
     loaded = load_graphs(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
-    kind = task or _task(loaded)
+    kind = task or task_name(loaded)
+    check_name("--task", kind, TASKS)
     texts = variants.split(",") if isinstance(variants, str) else variants
-    names = [text.strip() for text in texts or METHODS[check_task(kind)] if text.strip()]
+    names = [text.strip() for text in texts or METHODS[kind] if text.strip()]
     for name in names:
         check_name("--variants", name, GRAPH_METHODS)
     bench = MethodBench(loaded, task_of(kind, loaded, hard=hard), encoder, epochs, lr, device)
@@ -141,18 +149,6 @@ def graph_methods(
         return closed(rows, record, folder, echo)
 
 
-def check_task(task: str) -> str:
-    """The task's name, if it is one."""
-    check_name("--task", task, TASKS)
-    return task
-
-
-def _task(loaded: LoadedGraphs) -> str:
-    if len(loaded.graphs) > 1:
-        return "graphs"
-    return "links" if loaded.graphs[0].y is None else "nodes"
-
-
 @dataclass(frozen=True)
 class MethodBench:
     """What is the same for every method."""
@@ -176,17 +172,13 @@ class MethodBench:
         else:
             first = "infograph" if len(scene.graphs) > 1 else "grace"
             entry = self.preset(first if job.candidate == UNTRAINED else job.candidate)
-            views = usual_views(entry)
-            method = GraphDesign(
-                entry.method,
-                self.encoder or entry.encoder,
-                scene.graphs[0].x.size(1),
-                views.to_dict() if views else {},
-                dict(entry.options),
-            ).build(job.seed)
+            width = scene.graphs[0].x.size(1)
+            method = designed(entry, self.encoder, width).build(job.seed)
             if job.candidate != UNTRAINED:
                 graphs = scene.graphs if len(scene.graphs) > 1 else scene.graphs[0]
-                history = fit_graphs(method, graphs, self.settings(entry, job.seed))
+                own = {"epochs": self.epochs, "lr": self.lr}
+                settings = settings_of(entry, job.seed, self.device, **own)
+                history = fit_graphs(method, graphs, settings)
                 row.steps = int(history[-1]["step"] or 0)
                 nats = history[-1].get("nats_train")
                 row.nats_train = None if nats is None else float(nats)
@@ -195,13 +187,6 @@ class MethodBench:
         row.linear, row.label_nats = found.pop("linear"), found.pop("label_nats", None)
         row.measures = found
         return row
-
-    def settings(self, entry: GraphPreset, seed: int) -> GraphSettings:
-        """The preset's settings with the user's own numbers."""
-        own = {"epochs": self.epochs, "lr": self.lr}
-        given = {**entry.settings, **{k: v for k, v in own.items() if v is not None}}
-        more: dict[str, Any] = {"seed": seed, "device": self.device, "log": ()}
-        return GraphSettings(**given, **more, evaluate_every=0).check()
 
 
 def recorded(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch_geometric.data import Data
 
 from goodviews.data.graphs import LinkSplit, LoadedGraphs, load_graphs, split_links
 from goodviews.evaluation.graphs.calibration import fit_scaling
@@ -16,8 +15,8 @@ from goodviews.evaluation.graphs.decoders import Scorer, decode
 from goodviews.evaluation.graphs.heuristics import HEURISTICS, score
 from goodviews.evaluation.graphs.tendency import tendency
 from goodviews.interfaces import Row, UserError, check_name
-from goodviews.methods.graphs import GRAPH_METHODS, GraphMethod
-from goodviews.studies.claims import RULE, SHOWN, Claim, Reading, judge
+from goodviews.methods.graphs import GRAPH_METHODS
+from goodviews.studies.claims import PAIRED, RULE, SHOWN, Claim, Reading, judge
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import Findings, closed
 from goodviews.studies.folder import (
@@ -38,9 +37,9 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
-from goodviews.studies.graphs.frozen import preset_of
+from goodviews.studies.graphs.frozen import designed, preset_of, settings_of
 from goodviews.studies.graphs.learned import LEARNED
-from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures
+from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures, single
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training.graphs import GraphSettings, fit_graphs
 from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
@@ -49,13 +48,21 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of all links, hidden."""
 VALIDATION = 0.05
 """Share of the links that chooses each decoder's penalty."""
-UNIFORM = "edge-removal=0.3"
-VIEWS = (UNIFORM, "feature-masking=0.3", "resample=0.3", "complete=0.3", "learned=1")
+UNIFORM = "edge-removal"
+VIEWS = (
+    "edge-removal=0.3",
+    "edge-removal=0.7",
+    "feature-masking=0.3",
+    "resample=0.3",
+    "complete=0.3",
+    "hidden-links=0.5",
+    "learned=1",
+)
 METHODS = ("dgi", "gae", "node2vec")
 RULES = ("common-neighbours", "adamic-adar", "katz", "ppr")
 DRAWN, PARTNERS, EXACT = 20_000, 50, 1500
 """Pairs that set the mean probability; pairs a node, and the most nodes of which all are asked."""
-OURS = ("resample", "complete", LEARNED)
+OURS = ("resample", "complete", "hidden-links", LEARNED)
 """Families that the package adds."""
 
 
@@ -65,7 +72,7 @@ def arms() -> list[str]:
 
 
 def missing_links(
-    data: str = "usair",
+    data: str = "sbm",
     *,
     scale: str = "quick",
     variants: str | Sequence[str] | None = None,
@@ -121,14 +128,11 @@ def missing_links(
     loaded = load_graphs(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
-    if len(loaded.graphs) != 1:
-        raise UserError(
-            f"--data: {loaded.name} has {len(loaded.graphs)} graphs. Name a single one."
-        )
+    graph = single(loaded)
     wanted, shares = _wanted(variants), _shares(hidden)
-    bench = MissingBench(loaded, limits, training(limits, device), encoder or "gcn", hard)
+    bench = MissingBench(loaded, limits, training(limits, device), encoder, hard)
     for share in (min(shares), max(shares)):  # refused before the first run
-        split_links(loaded.graphs[0], share, VALIDATION, hard=hard)
+        split_links(graph, share, VALIDATION, hard=hard)
     with disk_guard(out):
         own = {"study": "missing-links", "encoder": bench.encoder, "hard": hard}
         folder = open_study(Path(out), made_with(data, loaded, own, limits))
@@ -155,7 +159,8 @@ class MissingBench:
     loaded: LoadedGraphs
     limits: GraphBudget
     settings: GraphSettings
-    encoder: str
+    encoder: str | None
+    """None: gcn, and of methods their own."""
     hard: Hard
 
     def measure(self, job: Job) -> Row:
@@ -207,33 +212,26 @@ class MissingBench:
         if arm in HEURISTICS:
             return lambda links: score(arm, message, links)
         if arm == RAW:
-            return decode("hadamard", message.x, split, seed=job.seed)
+            return decode("best", message.x, split, seed=job.seed)
         if arm in GRAPH_METHODS:
-            method, settings = self.published(arm, job.seed, message)
-            fit_graphs(method, message, settings)
-            return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
+            entry = preset_of(arm, None, self.loaded.name.lower())
+            method = designed(entry, self.encoder, message.x.size(1)).build(job.seed)
+            fit_graphs(method, message, settings_of(entry, job.seed, self.settings.device))
+            return decode("best", method.embed(message).cpu(), split, seed=job.seed)
         family, _, value = arm.partition("=")
+        encoder = self.encoder or "gcn"
         if family == LEARNED:
             own = replace(job, value=float(value))
-            views = learned(own, message, self.encoder, self.limits, self.settings.device).recipe
+            views = learned(own, message, encoder, self.limits, self.settings.device).recipe
         elif value:
             views = GRAPH_FAMILIES[family].recipe(float(value))
         else:
             views = GraphRecipe("none")
         view = replace(job, recipe=plain(views.to_dict()))
-        method = made("grace", view, self.encoder, message.x.size(1), self.limits)
+        method = made("grace", view, encoder, message.x.size(1), self.limits)
         if arm != UNTRAINED:
             fit_graphs(method, message, replace(self.settings, seed=job.seed))
-        return decode("hadamard", method.embed(message).cpu(), split, seed=job.seed)
-
-    def published(self, arm: str, seed: int, message: Data) -> tuple[GraphMethod, GraphSettings]:
-        """A method with the options and the settings of its own preset."""
-        entry = preset_of(arm, None, self.loaded.name.lower())
-        method = GRAPH_METHODS[entry.method](
-            None, self.encoder, message.x.size(1), seed=seed, **entry.options
-        )
-        own = {**entry.settings, "seed": seed, "device": self.settings.device, "log": ()}
-        return method, GraphSettings(**own, evaluate_every=0)
+        return decode("best", method.embed(message).cpu(), split, seed=job.seed)
 
 
 def _wanted(variants: str | Sequence[str] | None) -> list[str]:
@@ -271,7 +269,7 @@ def recorded(
 ) -> dict[str, Any]:
     """What study.json holds and the page reads."""
     measures = LinkTask(loaded.graphs[0]).measures
-    claims = judge(rows, list(claimed(wanted, shares)))
+    claims = judge(curves(rows, shares), claimed(wanted))
     return {
         "study": "missing-links",
         "kind": "experiment",
@@ -305,13 +303,14 @@ def recorded(
             )
         ],
         "claims": claims,
-        "rule": RULE,
+        "rule": f"{RULE} {PAIRED}",
         "scale": scale,
         "notes": [
             "Hidden sets are nested at one seed and the same for every arm; as many pairs without "
             "link are asked about. Methods train as published, views under GRACE by the budget. "
-            "Node vectors are read by logistic regression on their product, fitted on the links "
-            "that are left; heuristics are not fitted.",
+            "Node vectors are read by their cosine or by logistic regression on their product, "
+            "fitted on the links that are left: by what does best on the validation links. "
+            "Heuristics are not fitted.",
         ],
         "command": command,
         "seeds": limits.seeds,
@@ -321,21 +320,43 @@ def recorded(
     }
 
 
-def claimed(wanted: Sequence[str], shares: Sequence[float]) -> list[Claim]:
-    """At each share: each of our views finds more hidden links than uniform dropping."""
-    ours = [arm for arm in wanted if arm.partition("=")[0] in OURS]
-    if UNIFORM not in wanted:
-        return []
+def curves(rows: Sequence[Row], shares: Sequence[float]) -> list[Row]:
+    """One row an arm and seed, where no share is lacking: the mean AUC along the curve.
+
+    Example:
+        >>> rows = [Row("candidate", f"ppr, {s} hidden", 0, family="ppr", value=s, linear=s)
+        ...         for s in (0.25, 0.75)]
+        >>> [(row.candidate, row.linear) for row in curves(rows, (0.25, 0.75))]
+        [('ppr', 0.5)]
+    """
+    found: dict[tuple[str, int], list[float]] = {}
+    for row in rows:
+        if row.linear is not None and row.value in shares:
+            found.setdefault((row.family, row.seed), []).append(row.linear)
+    return [
+        Row("candidate", arm, seed, linear=sum(values) / len(values))
+        for (arm, seed), values in found.items()
+        if len(values) == len(shares)
+    ]
+
+
+def claimed(wanted: Sequence[str]) -> list[Claim]:
+    """Along the whole curve: each of our views beats uniform dropping, each view no training."""
+    views = [arm for arm in wanted if arm.partition("=")[0] in (*GRAPH_FAMILIES, LEARNED)]
+    uniform = [arm for arm in views if arm.partition("=")[0] == UNIFORM]
+    ours = [arm for arm in views if arm.partition("=")[0] in OURS]
+    pairs = [(arm, base, UNIFORM) for base in uniform for arm in ours]
+    pairs += [(arm, UNTRAINED, UNTRAINED) for arm in views if UNTRAINED in wanted]
     return [
         Claim(
-            f"{arm} beats {UNIFORM} with {share:g} of the links hidden",
-            Reading(f"{arm}, {share:g} hidden"),
-            Reading(f"{UNIFORM}, {share:g} hidden"),
+            f"{arm} beats {base}, mean over the curve",
+            Reading(arm),
+            Reading(base),
             "linear",
-            pool=arm,
+            pool=kind,
+            paired=True,
         )
-        for arm in ours
-        for share in shares
+        for arm, base, kind in pairs
     ]
 
 

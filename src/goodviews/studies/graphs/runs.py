@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
 from goodviews.interfaces import Row, UserError
-from goodviews.methods.graphs import GraphMethod, GraphPreset
+from goodviews.methods.graphs import GraphMethod
 from goodviews.regimes import pooled_spread
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import closed
@@ -24,12 +24,12 @@ from goodviews.studies.folder import (
     plain,
     write_yaml,
 )
-from goodviews.studies.graphs.frozen import WEIGHTS, GraphDesign, preset_of, save_graph
+from goodviews.studies.graphs.frozen import WEIGHTS, GraphDesign, designed, preset_of, save_graph
 from goodviews.studies.graphs.reading import RUN, compare
-from goodviews.studies.graphs.tasks import RAW, TASKS, GraphTask, Hard, task_of
+from goodviews.studies.graphs.tasks import RAW, GraphTask, Hard, task_name, task_of
 from goodviews.training.checkpoints import all_finite
 from goodviews.training.graphs import GraphSettings, fit_graphs
-from goodviews.views.graphs import GRAPH_RECIPES, GraphRecipe, MaskFeatures, RemoveLinks
+from goodviews.views.graphs import GraphRecipe
 
 Echo = Callable[[str], None]
 
@@ -114,7 +114,8 @@ def train_graph(
     loaded = load_graphs(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
-    asked = task_of(task or _task(loaded), loaded, hard=hard)
+    kind = task or task_name(loaded)
+    asked = task_of(kind, loaded, hard=hard)
     entry = preset_of(method, preset, data)
     own = {
         "temperature": temperature,
@@ -123,20 +124,10 @@ def train_graph(
         "bound": bound,
     }
     scene = asked.scene(seed)
-    recipe = _recipe(views, entry)
-    design = GraphDesign(
-        entry.method,
-        encoder or entry.encoder,
-        scene.graphs[0].x.size(1),
-        plain(recipe.to_dict()) if recipe else {},
-        {**entry.options, **{k: v for k, v in own.items() if v is not None}},
-    )
+    entry = replace(entry, options={**entry.options, **_given(own)})
+    design = designed(entry, encoder, scene.graphs[0].x.size(1), _recipe(views))
     wanted = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay, "batch_size": batch_size}
-    settings = GraphSettings(
-        **{**entry.settings, **{k: v for k, v in wanted.items() if v is not None}},
-        seed=seed,
-        device=device,
-    )
+    settings = GraphSettings(**{**entry.settings, **_given(wanted)}, seed=seed, device=device)
     check_out(out, resume=resume)
     with disk_guard(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -150,7 +141,7 @@ def train_graph(
         history = fit_graphs(made, graphs, settings, out=out, resume=resume, say=echo)
         if not all_finite(made):
             raise UserError(f"--lr: {settings.lr:g}: weights are not finite. Use a smaller one.")
-        save_graph(made, design, out, loaded, task or _task(loaded), seed, hard)
+        save_graph(made, design, out, loaded, kind, seed, hard)
         rows = compare(made, design, asked, seed, baseline_seeds, out, echo)
         command = command_line("train", train_graph, given)
         record = recorded(rows, asked, loaded, command, design, settings.to_dict())
@@ -211,34 +202,10 @@ def _verdict(means: Mapping[str, list[float]], task: GraphTask) -> str:
     return f"{task.words.probe} {100 * ours:.1f} %: {', '.join(parts)}: {learned}."
 
 
-def _task(loaded: LoadedGraphs) -> str:
-    """What the data have labels for."""
-    if len(loaded.graphs) > 1:
-        return TASKS[2]
-    return TASKS[0] if loaded.graphs[0].y is None else TASKS[1]
+def _recipe(views: str | dict[str, Any] | None) -> GraphRecipe | None:
+    """The views that were named."""
+    return None if views is None else GraphRecipe.load(views)
 
 
-def _recipe(views: str | dict[str, Any] | None, entry: Any) -> GraphRecipe | None:
-    """The views: those named, else the method's usual ones, else none."""
-    if isinstance(views, dict):
-        return GraphRecipe.from_dict(views)
-    if views is not None:
-        return GraphRecipe.load(views)
-    return usual_views(entry)
-
-
-def usual_views(entry: GraphPreset) -> GraphRecipe | None:
-    """The published views of a preset, or those of its method; None where it has none.
-
-    Example:
-        >>> usual_views(GraphPreset("dgi")) is None
-        True
-    """
-    if entry.views:
-        first, second = (
-            (RemoveLinks(links), MaskFeatures(features))
-            for links, features in zip(entry.views["links"], entry.views["features"], strict=True)
-        )
-        return GraphRecipe(entry.method, first=first, second=second)
-    usual = GRAPH_RECIPES.get(entry.method, GraphRecipe())
-    return usual if usual.shared or usual.first or usual.second else None
+def _given(own: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in own.items() if value is not None}

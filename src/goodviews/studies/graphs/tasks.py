@@ -88,15 +88,15 @@ def held_out(count: int, seed: int) -> Tensor:
 class LinkTask:
     """Are hidden links told from pairs without link? Measured by AUC on the test links.
 
-    ``decoder``: logistic regression on the product of two node vectors, fitted on training links,
-    its penalty chosen on validation links (:class:`goodviews.evaluation.graphs.decoders.Hadamard`).
+    ``decoder``: by default the best on validation links of the cosine of two node vectors and
+    logistic regressions on their product, fitted on training links (:data:`DECODERS`).
     """
 
     data: Data
     test: float = 0.1
     validation: float = 0.05
     hard: Hard = False
-    decoder: str = "hadamard"
+    decoder: str = "best"
     words: TaskWords = TaskWords(
         probe="link AUC",
         short="AUC",
@@ -243,6 +243,24 @@ class SetTask:
 
 TASKS = ("links", "nodes", "graphs")
 """What ``--task`` may be."""
+
+
+def task_name(loaded: LoadedGraphs) -> str:
+    """What the data have labels for, else links."""
+    if len(loaded.graphs) > 1:
+        return "graphs"
+    return "links" if loaded.graphs[0].y is None else "nodes"
+
+
+def single(loaded: LoadedGraphs) -> Data:
+    """The only graph.
+
+    Raises:
+        UserError: there are several.
+    """
+    if len(loaded.graphs) != 1:
+        raise UserError(f"--data: {loaded.name} has {len(loaded.graphs)} graphs. Name one graph.")
+    return loaded.graphs[0]
 
 
 def task_of(name: str, loaded: LoadedGraphs, *, hard: Hard = False) -> GraphTask:

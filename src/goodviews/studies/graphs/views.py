@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
-from goodviews.interfaces import Row, UserError, check_name
+from goodviews.interfaces import Row, check_name
 from goodviews.studies.claims import RULE, SHOWN
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import Findings, closed
@@ -29,7 +29,7 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
-from goodviews.studies.graphs.tasks import RAW, Hard, task_of
+from goodviews.studies.graphs.tasks import RAW, Hard, single, task_of
 from goodviews.studies.grid import Job, run_grid
 from goodviews.studies.infomin import read
 
@@ -91,9 +91,7 @@ def graph_views(
     loaded = load_graphs(
         data, labels=labels, features=features, data_root=data_root, download=download
     )
-    if len(loaded.graphs) != 1:
-        raise UserError(f"--data: {loaded.name} has {len(loaded.graphs)} graphs. Name one graph.")
-    asked = ["links"] if loaded.graphs[0].y is None else list(ASKED)
+    asked = ["links"] if single(loaded).y is None else list(ASKED)
     net = encoder or "gcn"
     benches = {
         name: GraphBench(

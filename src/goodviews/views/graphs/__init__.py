@@ -9,6 +9,7 @@ from goodviews.views.graphs.aware_ops import (
 from goodviews.views.graphs.diffusion import HeatDiffusion, PersonalisedPageRank
 from goodviews.views.graphs.families import GRAPH_FAMILIES, GraphFamily
 from goodviews.views.graphs.feature_ops import AttributeNoise, MaskFeatures, ShuffleAttributes
+from goodviews.views.graphs.hidden import HideLinks
 from goodviews.views.graphs.learned import LearnedDrop, LinkDropper
 from goodviews.views.graphs.link_ops import AddLinks, RemoveLinks, RewireLinks
 from goodviews.views.graphs.node_ops import DropNodes, RandomWalkSubgraph
@@ -29,6 +30,7 @@ __all__ = [
     "GraphOp",
     "GraphRecipe",
     "HeatDiffusion",
+    "HideLinks",
     "LearnedDrop",
     "LinkDropper",
     "MaskFeatures",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from goodviews.views.graphs.aware_ops import RemoveBetween, RemoveUnimportant, RemoveUnshared
 from goodviews.views.graphs.diffusion import PersonalisedPageRank
 from goodviews.views.graphs.feature_ops import AttributeNoise, MaskFeatures, ShuffleAttributes
+from goodviews.views.graphs.hidden import HideLinks
 from goodviews.views.graphs.link_ops import AddLinks, RemoveLinks, RewireLinks
 from goodviews.views.graphs.node_ops import DropNodes, RandomWalkSubgraph
 from goodviews.views.graphs.op import GraphOp
@@ -33,6 +34,7 @@ class GraphFamily:
         values: Default sweep, from the weakest (0: nothing is changed) to the strongest.
         make: The op of each view at a value; ``None``: that view is left as it is.
         single: Only one view is changed, or each in its own way.
+        shared: What the first op draws holds for both views.
 
     Example:
         >>> from goodviews.views.graphs import GRAPH_FAMILIES
@@ -48,6 +50,7 @@ class GraphFamily:
     values: tuple[float, ...]
     make: Callable[[float], Pair]
     single: bool = False
+    shared: bool = False
 
     def recipe(self, value: float, base: GraphRecipe | None = None) -> GraphRecipe:
         """The candidate: both views at ``value``, all else as in ``base`` (default: nothing else).
@@ -65,6 +68,9 @@ class GraphFamily:
         """
         start = GraphRecipe() if base is None else base
         pair = self.make(float(value))
+        if self.shared:
+            whole = _turned(start.shared, pair[0])
+            return dataclasses.replace(start, name=f"{self.name}={value:g}", shared=whole)
         first, second = (
             _turned(chain, op) for chain, op in zip((start.first, start.second), pair, strict=True)
         )
@@ -211,6 +217,15 @@ _LIST = [
         (0.0, 0.1, 0.2, 0.5, 1.0, 2.0),
         lambda value: (None, CompleteTriads(value)),
         True,
+    ),
+    GraphFamily(
+        "hidden-links",
+        "Hidden links",
+        "Links hidden from both views with this probability; their ends stand for each other.",
+        "probability",
+        _SHARES,
+        _both(HideLinks),
+        shared=True,
     ),
 ]
 

@@ -14,7 +14,7 @@ view 2. An op acts on what the ops before it made.
   subgraph, drawn for each view, each at 0.2 (You et al. 2020, section 4; their link perturbation
   also adds as many, which their code for TU sets does not).
 - ``none`` (also ``dgi``, ``infograph``, whose negatives are their own business): the graph twice.
-- ``resample``, ``complete``: ours, with GRACE's masking for Cora.
+- ``resample``, ``complete``, ``hidden-links``: ours, with GRACE's masking for Cora.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from goodviews.views.graphs import (
     aware_ops,
     diffusion,
     feature_ops,
+    hidden,
     learned,
     link_ops,
     node_ops,
@@ -114,6 +115,7 @@ GRAPH_OPS: dict[str, type[GraphOp]] = {
         aware_ops.RemoveUnshared,
         plausible.CompleteTriads,
         plausible.ResampleLinks,
+        hidden.HideLinks,
         spectral.SpectralSplit,
         learned.LearnedDrop,
         OneOf,
@@ -325,6 +327,11 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "complete": {
         "first": _grace(0.2, 0.3),
         "second": _ours("complete_triads", 0.4),
+    },
+    "hidden-links": {
+        "shared": [{"hide_links": {"p": 0.5}}],
+        "first": [{"mask_features": {"p": 0.3}}],
+        "second": [{"mask_features": {"p": 0.4}}],
     },
 }
 
