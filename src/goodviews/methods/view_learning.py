@@ -21,8 +21,7 @@ The generator's gradient is always clipped, and views are standardised by the ba
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 from goodviews import encoders
 from goodviews.interfaces import Batch, Shape
 from goodviews.layers import MLP
+from goodviews.methods.games import SlowPlayer, fixed
 from goodviews.methods.method import ViewMethod
 from goodviews.objectives.infomin import ViewGame
 from goodviews.views.generator import ViewGenerator
@@ -52,7 +52,7 @@ class Classifier(nn.Module):
         return self.last(self.encoder(view).summary).float()
 
 
-class ViewLearning(ViewMethod):
+class ViewLearning(SlowPlayer, ViewMethod):
     r"""Learns views: every ``turns``-th step is the generator's, the others are the encoders'.
 
     On an encoders' step g is fixed and f1, f2 maximise I_NCE; on a generator's step f1, f2 are
@@ -105,6 +105,11 @@ class ViewLearning(ViewMethod):
             raise ValueError(f"{game.objective}: needs two classifiers and labelled images.")
 
     @property
+    def player(self) -> nn.Module:
+        """The generator, which moves slower."""
+        return self.generator
+
+    @property
     def critic(self) -> nn.Module:
         """What scores pairs of projections."""
         return self.game.critic
@@ -128,7 +133,7 @@ class ViewLearning(ViewMethod):
         """One turn; logs the loss, I_NCE in nats, the ceiling, and the cross entropies."""
         draws, turn = self.draw(), self.generators_turn()
         players = [*self.encoders, *self.heads] if turn else [self.generator]
-        with _fixed(*players):
+        with fixed(players):
             pair = self._views(batch.images, draws)
             known = self._labelled_batch(draws)
             losses = self.game(*self.project(*pair), *known)
@@ -156,38 +161,6 @@ class ViewLearning(ViewMethod):
         v1, v2 = self._views(images[chosen].to(self.device), draws)
         logits = self.classifiers[0](v1), self.classifiers[1](v2)
         return logits, labels[chosen].to(self.device)
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the generator's gradient, whatever is done to the rest."""
-        nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip)
-
-    def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Any,
-        optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
-        """The optimiser's step, of which the generator takes ``rate``."""
-        own = list(self.generator.parameters())
-        before = [p.detach().clone() for p in own]
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        with torch.no_grad():
-            for parameter, old in zip(own, before, strict=True):
-                parameter.copy_(old.lerp(parameter, self.rate))
-
-
-@contextmanager
-def _fixed(*modules: nn.Module) -> Iterator[None]:
-    """Within: graphs are built as if the modules' parameters were constants."""
-    parameters = [p for module in modules for p in module.parameters()]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
 
 def view_learning(

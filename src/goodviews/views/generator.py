@@ -6,20 +6,17 @@ generator is one file of safetensors with its sizes in the header.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from goodviews.files import write_atomic
 from goodviews.interfaces import UserError, check_name
 from goodviews.layers import MLP
+from goodviews.packed import pack, unpack
 from goodviews.views import colorspaces
 
 __all__ = ["FAMILIES", "SPACES", "PixelCoupling", "ViewGenerator", "read_generator"]
@@ -251,8 +248,7 @@ class ViewGenerator(nn.Module):
 
     def to_bytes(self) -> bytes:
         """Weights as safetensors, the design in its header."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        return save_tensors(tensors, {_KEY: json.dumps(self.design())})
+        return pack(self, _KEY, self.design())
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "learned") -> ViewGenerator:
@@ -261,16 +257,13 @@ class ViewGenerator(nn.Module):
         Raises:
             UserError: ``data`` is something else; ``where`` names it.
         """
-        try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            made = cls(**json.loads(header["__metadata__"][_KEY]))
-            made.load_state_dict(load_tensors(data))
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
-            raise UserError(
-                f"{where}: holds no view generator. Name the generator.safetensors that "
-                "`goodviews learn-views` wrote."
-            ) from None
-        return made.eval()
+        return unpack(
+            data,
+            _KEY,
+            cls,
+            f"{where}: holds no view generator. Name the generator.safetensors that "
+            "`goodviews learn-views` wrote.",
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write the file of a recipe's ``learned: {path: ...}``, atomically."""

@@ -63,6 +63,27 @@ def not_known(thing: str, name: object, known: Iterable[str]) -> UserError:
     return UserError(f"{thing}: {name!r} is unknown. {guess}Known: {', '.join(names)}.")
 
 
+def read_recipe(source: str | Path, known: Iterable[str]) -> Any:
+    """The plain data of a recipe's file.
+
+    Raises:
+        UserError: neither a file nor a name of ``known``; a file that is no YAML.
+    """
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
+        raise not_known("--views", str(source), known)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"--views: {source} does not exist. Check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"--views: {source} cannot be read ({error}). Give a YAML file."
+        raise UserError(reason) from None
+    except yaml.YAMLError as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"--views: {source} is not valid YAML ({line}). Mend it.") from None
+
+
 def part_of(kind: str, catalogue: Mapping[str, type[Any]], entry: object) -> Any:
     """An op or split from ``name`` or ``{name: {key: value}}``."""
     if isinstance(entry, str):
@@ -182,24 +203,10 @@ class Recipe:
             return source
         if isinstance(source, Mapping):
             return cls.from_dict(source)
-        name = str(source)
-        known = name.lower().replace("_", "-")
+        known = str(source).lower().replace("_", "-")
         if known in RECIPES:
             return RECIPES[known]
-        path = Path(source)
-        if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
-            raise not_known("--views", name, RECIPES)
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"--views: {name} does not exist. Check the path.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = f"--views: {name} cannot be read ({error}). Give a YAML file."
-            raise UserError(reason) from None
-        except yaml.YAMLError as error:
-            line = " ".join(str(error).split())
-            raise UserError(f"--views: {name} is not valid YAML ({line}). Mend it.") from None
-        return cls.from_dict(located(data, path.parent))
+        return cls.from_dict(located(read_recipe(source, RECIPES), Path(source).parent))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as YAML, atomically."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import lightning
@@ -18,7 +17,7 @@ from goodviews.interfaces import UserError
 from goodviews.layers import evaluating
 from goodviews.methods.method import step_generator
 
-__all__ = ["GraphMethod", "GraphViews", "Scorer", "fixed", "graph_encoders", "on_device"]
+__all__ = ["GraphMethod", "GraphViews", "Scorer", "graph_encoders", "on_device"]
 
 GraphViews = Callable[[Data, Generator | None], tuple[Data, Data]]
 """Makes two views of a graph: new Data with the same nodes in the same order."""
@@ -158,23 +157,3 @@ def graph_encoders(
     if isinstance(encoder, nn.Module):
         return [encoder, *(copy.deepcopy(encoder) for _ in range(count - 1))]
     return [build_graph(encoder, in_channels, **options) for _ in range(count)]
-
-
-@contextmanager
-def fixed(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Within: losses are built as if the modules' parameters were constants.
-
-    Example:
-        >>> layer = nn.Linear(1, 1)
-        >>> with fixed([layer]):
-        ...     layer(torch.ones(1, 1)).requires_grad
-        False
-    """
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -19,9 +19,10 @@ from torch_geometric.data import Data
 
 from goodviews.interfaces import UserError
 from goodviews.layers import MLP
+from goodviews.methods.games import SlowPlayer, fixed
 from goodviews.methods.graphs.autoencoders import sample_non_links
 from goodviews.methods.graphs.contrast import GraphContrast, contrasted
-from goodviews.methods.graphs.method import fixed, graph_encoders
+from goodviews.methods.graphs.method import graph_encoders
 from goodviews.objectives.infomin import ViewGame
 
 __all__ = ["Drawn", "GraphViewGame", "LinkJudge", "graph_view_game", "hide_links"]
@@ -80,7 +81,7 @@ class LinkJudge(nn.Module):
         return torch.cat([torch.zeros_like(score), score], 1).float()
 
 
-class GraphViewGame(GraphContrast):
+class GraphViewGame(SlowPlayer, GraphContrast):
     r"""Learns views: every ``turns``-th step is the dropper's, the others are the encoder's.
 
     .. math::
@@ -189,24 +190,10 @@ class GraphViewGame(GraphContrast):
         labels = torch.arange(2, device=links.device).repeat_interleave(links.shape[1]).flip(0)
         return seen, torch.cat([links, others], 1), labels
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the dropper's gradient, whatever is done to the rest."""
-        nn.utils.clip_grad_norm_(self.dropper.parameters(), self.clip)
-
-    def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Any,
-        optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
-        """The optimiser's step, of which the dropper takes ``rate``."""
-        own = list(self.dropper.parameters())
-        before = [p.detach().clone() for p in own]
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        with torch.no_grad():
-            for parameter, old in zip(own, before, strict=True):
-                parameter.copy_(old.lerp(parameter, self.rate))
+    @property
+    def player(self) -> nn.Module:
+        """The dropper, which moves slower."""
+        return self.dropper
 
 
 def graph_view_game(

@@ -11,16 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Generator, Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
@@ -28,6 +24,7 @@ from torch_geometric.utils import scatter
 from goodviews.files import write_atomic
 from goodviews.interfaces import UserError
 from goodviews.layers import MLP
+from goodviews.packed import pack, unpack
 from goodviews.views.graphs.feature_ops import with_features
 from goodviews.views.graphs.link_sets import Links, keep_links, links_of
 from goodviews.views.graphs.op import FEATURES, LINKS, GraphOp, graph_of, graphs_in, rand
@@ -166,8 +163,7 @@ class LinkDropper(nn.Module):
 
     def to_bytes(self) -> bytes:
         """Weights as safetensors, the design in its header."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        return save_tensors(tensors, {_KEY: json.dumps(self.design())})
+        return pack(self, _KEY, self.design())
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "learned_drop") -> LinkDropper:
@@ -176,15 +172,8 @@ class LinkDropper(nn.Module):
         Raises:
             UserError: ``data`` is something else; ``where`` names it.
         """
-        try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            made = cls(**json.loads(header["__metadata__"][_KEY]))
-            made.load_state_dict(load_tensors(data))
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
-            raise UserError(
-                f"{where}: holds no link dropper. Name a file that LinkDropper.save wrote."
-            ) from None
-        return made.eval()
+        refusal = f"{where}: holds no link dropper. Name a file that LinkDropper.save wrote."
+        return unpack(data, _KEY, cls, refusal)
 
     def save(self, path: Path | str) -> Path:
         """Write the file of a recipe's ``learned_drop: {path: ...}``, atomically."""

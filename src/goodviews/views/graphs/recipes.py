@@ -45,7 +45,7 @@ from goodviews.views.graphs import (
     spectral,
 )
 from goodviews.views.graphs.op import FEATURES, LINKS, GraphOp
-from goodviews.views.recipes import not_known, part_of
+from goodviews.views.recipes import not_known, part_of, read_recipe
 
 __all__ = ["GRAPH_OPS", "GRAPH_RECIPES", "GraphRecipe", "OneOf"]
 
@@ -252,20 +252,7 @@ class GraphRecipe:
         known = str(source).lower().replace("_", "-")
         if known in GRAPH_RECIPES:
             return GRAPH_RECIPES[known]
-        path = Path(source)
-        if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
-            raise not_known("--views", str(source), GRAPH_RECIPES)
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"--views: {source} does not exist. Check the path.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = f"--views: {source} cannot be read ({error}). Give a YAML file."
-            raise UserError(reason) from None
-        except yaml.YAMLError as error:
-            line = " ".join(str(error).split())
-            raise UserError(f"--views: {source} is not valid YAML ({line}). Mend it.") from None
-        return cls.from_dict(_located(data, path.parent))
+        return cls.from_dict(_located(read_recipe(source, GRAPH_RECIPES), Path(source).parent))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as YAML, atomically."""
