@@ -28,7 +28,7 @@ class Budget:
     """Encoder trained when the user names none."""
     values: Literal["quick", "standard", "thorough"]
     """Which values of each family's dial: "quick", "standard" or "thorough"."""
-    families: tuple[str, ...]
+    families: tuple[str, ...] = ()
     """Families tried when the user names none."""
 
 

@@ -39,7 +39,7 @@ CROWD = 512
 
 @dataclass(frozen=True)
 class Scale:
-    """What a run of a sweep may spend."""
+    """What a run may spend."""
 
     seeds: int = 3
     steps: int = 400
@@ -397,5 +397,4 @@ def _spent(scale: Scale, loaded: Loaded) -> Budget:
         few=0,
         encoder=scale.encoder,
         values="standard",
-        families=(),
     )
