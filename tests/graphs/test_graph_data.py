@@ -446,7 +446,7 @@ def test_what_was_dropped_is_said(tmp_path: Path) -> None:
     assert "3 connected components, the largest of 3 nodes; 1 isolated nodes" in lines
     assert "dropped: 2 self loops and 1 repeated links" in lines
     assert "links had a direction (1 came without their reverse): made undirected" in lines
-    assert "features: made of the links (structural)" in lines
+    assert "features: made of the links (structural; positional adds places, for links)" in lines
     assert json.loads(json.dumps(found.report)) == found.report
 
 

@@ -28,7 +28,12 @@ TASK = Option(
     "data",
 )
 FEATURES = Option(
-    "features", str | None, None, "graphs: .npz, .npy or .csv of node features", "FILE", "data"
+    "features",
+    str | None,
+    None,
+    "graphs: .npz, .npy or .csv of node features; structural or positional: made of the links",
+    "FILE",
+    "data",
 )
 HARD = Option(
     "hard",

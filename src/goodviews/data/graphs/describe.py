@@ -135,7 +135,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         many = f" (the first of {public['splits']})" if public["splits"] > 1 else ""
         lines.append(f"public split{many}: {sizes}")
     if (kind := report["features_from"]) != "data":
-        lines.append(f"features: made of the links ({kind})")
+        more = "; positional adds places, for links" if kind == "structural" else ""
+        lines.append(f"features: made of the links ({kind}{more})")
     return [*lines, *_changes(report), *report["notes"]]
 
 

@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
+from goodviews.data.graphs.load import MADE
 from goodviews.files import write_atomic
 from goodviews.interfaces import Row, UserError
 from goodviews.methods.graphs import GraphMethod
@@ -151,10 +152,12 @@ def _opened(
     run: str | Path, data: str | None, labels: str | None, data_root: str | None, download: bool
 ) -> LoadedGraphs:
     config = _config(run)
+    features = config.get("features")
+    own = data is None or features in MADE  # features made of links are made of any graph's
     return load_graphs(
         data or config["data"],
         labels=labels if data else labels or config.get("labels"),
-        features=None if data else config.get("features"),
+        features=features if own else None,
         data_root=data_root or config.get("data_root"),
         download=download,
     )
