@@ -184,6 +184,7 @@ class GraphEncoder(nn.Module):
         norm_after: the norm follows the activation (InfoGraph's GIN).
         dropout: after each layer but the last.
         last: whether norm and activation follow the last layer too.
+        rows: a node's features are divided by the sum of their sizes first, as usual for words.
 
     Example:
         >>> data = Data(x=torch.ones(4, 2), edge_index=torch.tensor([[0, 1], [1, 0]]))
@@ -203,12 +204,14 @@ class GraphEncoder(nn.Module):
         norm_after: bool = False,
         dropout: float = 0.0,
         last: bool = True,
+        rows: bool = False,
     ) -> None:
         super().__init__()
         check_name("readout", readout, READOUTS)
         check_name("activation", activation, ACTIVATIONS)
         check_name("norm", norm, NORMS)
         self.in_channels, self.readout, self.concat = widths[0], readout, concat
+        self.rows = rows
         self.dim = sum(widths[1:]) if concat else widths[-1]
         self.convs, self.after = nn.ModuleList(convs), nn.ModuleList()
         for i, width in enumerate(widths[1:], 1):
@@ -229,6 +232,7 @@ class GraphEncoder(nn.Module):
                 f"encoder: made for {self.in_channels} features a node, the graph has "
                 f"{x.shape[1]}. Build it for that many."
             )
+        x = nn.functional.normalize(x, p=1, dim=1) if self.rows else x
         x = _sparse(x) if isinstance(self.convs[0], GCNConv) else x
         local: dict[int, Tensor] = {}
         for k, (conv, after) in enumerate(zip(self.convs, self.after, strict=True), 1):
@@ -267,7 +271,7 @@ def build_graph(
         layers: how many; a node then sees as many hops.
         hidden: width after the others; None means ``dim``.
         options: of :class:`GraphEncoder`: readout, concat, activation, norm, norm_after, dropout,
-            last.
+            last, rows.
 
     Returns:
         A module with ``dim`` whose call returns :class:`goodviews.interfaces.Features`.

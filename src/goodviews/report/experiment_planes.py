@@ -191,41 +191,53 @@ def _frame(plan: Figure, heights: Sequence[float], panel: PanelRecord, unit: str
 
 
 def dial_panel(rows: Sequence[Row], study: Study, panel: PanelRecord) -> Panel:
-    """A measure above and shared information below, along the dial's values, evenly spaced.
+    """A measure along the dial's values, evenly spaced; shared information below, where measured.
 
     Args:
         rows: The runs.
         study: Its record; arms have ``value``.
-        panel: ``y``, ``joined``, ``title``, ``unit`` (of y), ``dial`` (words of the axis).
+        panel: ``y``, ``joined``, ``title``, ``unit`` (of y), ``dial`` (words of the axis), ``only``
+            (groups to draw; all if not given).
 
     Example:
         >>> rows = [Row("candidate", "a", 0, nats=1.0, linear=0.5)]
         >>> panel = {"y": "linear", "dial": "sigma"}
         >>> [trace["y"] for trace in dial_panel(rows, {}, panel).charts[0][1]["data"]]
         [[0.5], [1.0]]
+        >>> rows[0].nats = None
+        >>> [trace["y"] for trace in dial_panel(rows, {}, panel).charts[0][1]["data"]]
+        [[0.5]]
     """
     key = str(panel["y"])
     unit = unit_of(key, study, panel.get("unit"))
     title = str(panel.get("title") or f"{words_of(key, study)} along the dial")
     groups = _groups(arms_of(study, rows))
+    only = panel.get("only")
+    groups = {name: arms for name, arms in groups.items() if only is None or name in only}
     looks, data = styles(groups), []
+    shared = any(finals(rows, arm["name"], "nats") for arms in groups.values() for arm in arms)
+    first = ("nats", "nats") if shared else (key, unit)
     for name, arms in groups.items():
-        spots = _spots(rows, arms, ("nats", key), ("nats", unit))
+        spots = _spots(rows, arms, (first[0], key), (first[1], unit))
         if not spots:
             continue
         trace = _trace(name, spots, looks[name], bool(panel.get("joined")))
         names = [s.label for s in spots]
         trace |= {"mode": trace["mode"].removesuffix("+text"), "x": names, "customdata": names}
         trace["error_x"] = {"visible": False}
+        data.append(trace)
+        if not shared:
+            continue
         below = trace | {"y": [s.x for s in spots], "yaxis": "y2", "showlegend": False}
         below["error_y"] = _bars([s.x_sd for s in spots], looks[name])
-        data += [trace, below]
+        data.append(below)
     if not data:
         return Panel(title, [])
     plan = layout(
-        axis(text(panel.get("dial") or "dial"), type="category", anchor="y2"),
-        axis(unit or words_of(key, study), domain=[0.54, 1], nticks=5),
-        yaxis2=axis("I<sub>NCE</sub>, nats", domain=[0, 0.46], nticks=5),
+        axis(text(panel.get("dial") or "dial"), type="category", anchor="y2" if shared else "y"),
+        axis(unit or words_of(key, study), domain=[0.54 if shared else 0, 1], nticks=5),
         showlegend=len(groups) > 1,
     )
+    if shared:
+        plan["yaxis2"] = axis("I<sub>NCE</sub>, nats", domain=[0, 0.46], nticks=5)
     return Panel(title, [("", {"data": data, "layout": plan})])

@@ -112,7 +112,7 @@ def preset_of(method: str | None, preset: str | None, data: str) -> GraphPreset:
         return found if method is None else replace(found, method=method)
     name = method or "grace"
     check_name("METHOD", name, GRAPH_METHODS)
-    for key in (f"{name}-{data}", name, f"{name}-cora"):
+    for key in (f"{name}-{data}", name):
         if key in GRAPH_PRESETS:
             return GRAPH_PRESETS[key]
     return replace(GRAPH_PRESETS["infograph"], method=name)

@@ -288,20 +288,7 @@ def recorded(
             {"key": "mixing_tv", "words": "links in wrong communities", "unit": "%", "digits": 1},
             {"key": "degree_w1", "words": "degrees off by", "unit": "links", "digits": 2},
         ],
-        "panels": [
-            {
-                "kind": "dial",
-                "y": key,
-                "unit": "%",
-                "joined": True,
-                "dial": "share of links hidden",
-                "title": f"{words} of the hidden links",
-            }
-            for key, words in (
-                *list(measures.items())[:2],
-                ("mixing_tv", "predicted links between the wrong communities, share"),
-            )
-        ],
+        "panels": panels(wanted),
         "claims": claims,
         "rule": f"{RULE} {PAIRED}",
         "scale": scale,
@@ -318,6 +305,20 @@ def recorded(
         "environment": environment(),
         "settings": settings,
     }
+
+
+def panels(wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """The curve of views, the curve of all else, and the tendency; few lines in each."""
+    views = [arm for arm in wanted if "=" in arm]
+    others = [arm for arm in wanted if "=" not in arm]
+    bases = [arm for arm in (RAW, UNTRAINED) if arm in wanted]
+    drawn = [
+        ("linear", "AUC of the hidden links, views under GRACE", [*bases, *views]),
+        ("linear", "AUC of the hidden links, heuristics and methods", [*others, *views[:1]]),
+        ("mixing_tv", "Tendency: predicted links in the wrong communities", [*others, *views[:1]]),
+    ]
+    shared = {"kind": "dial", "unit": "%", "joined": True, "dial": "share of links hidden"}
+    return [shared | {"y": y, "title": title, "only": only} for y, title, only in drawn]
 
 
 def curves(rows: Sequence[Row], shares: Sequence[float]) -> list[Row]:
