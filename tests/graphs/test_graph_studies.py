@@ -48,6 +48,19 @@ def test_choose_gives_the_page_and_a_recipe(chosen):
     assert all(0.4 < row.linear <= 1 and row.nats <= row.ceiling for row in done)
 
 
+def test_choose_says_where_links_join_what_differs(tmp_path):
+    said = {}
+    for between, encoder in ((0.3, "gcn"), (0.3, "mlp"), (0.02, "gcn")):
+        told = []
+        choose_graph(
+            f"sbm:nodes=60,blocks=2,inside=0.1,between={between}", task="nodes", encoder=encoder,
+            families="feature-masking=0.2:0.5", seeds=1, epochs=1, budget="quick",
+            out=tmp_path / f"{between}{encoder}", echo=told.append,
+        )  # fmt: skip
+        said[between, encoder] = any("Compare --encoder mlp" in line for line in told)
+    assert said == {(0.3, "gcn"): True, (0.3, "mlp"): False, (0.02, "gcn"): False}
+
+
 def test_choose_resumes_and_refuses_other_settings(chosen):
     told = []
     again = choose_graph(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from goodviews.interfaces import Row
 from goodviews.regimes import Regime, pooled_spread, regimes
@@ -54,7 +55,8 @@ def conclude(rows: Sequence[Row], label_nats: float | None, words: TaskWords = W
     lines = _verdicts(ranked, summary, label_nats)
     if labelled:
         lines += _least_information(ranked, rows)
-    answer = _answer(best, summary, words) if labelled else _answer_without_labels(best)
+    helps = not labelled or not _below(rows, best["candidate"], words.raw)
+    answer = _answer(best, summary, words, helps) if labelled else _answer_without_labels(best)
     return Conclusion(summary, answer, lines, best["candidate"])
 
 
@@ -86,7 +88,16 @@ def _with_spread(entry: Summary, field: str = "linear") -> str:
     return f"{_points(entry[field])}" + (f" ± {_points(sd)}" if sd is not None else "") + " %"
 
 
-def _answer(best: Summary, summary: Sequence[Summary], words: TaskWords) -> str:
+def _below(rows: Sequence[Row], candidate: str, baseline: str) -> bool:
+    """Whether a candidate is less accurate than a baseline by more than the seeds' spread."""
+    ours, theirs = (_values(rows, name, "linear") for name in (candidate, baseline))
+    if not ours or not theirs:
+        return False
+    spread = pooled_spread([ours, theirs])
+    return fmean(theirs) - fmean(ours) > spread.threshold(len(ours), len(theirs), 0.95, 1)
+
+
+def _answer(best: Summary, summary: Sequence[Summary], words: TaskWords, helps: bool) -> str:
     base = {e["candidate"]: e["linear"] for e in summary if e["kind"] == "baseline"}
     over = [
         f"{_points(best['linear'] - base[name]):s} points over {what}"
@@ -94,9 +105,15 @@ def _answer(best: Summary, summary: Sequence[Summary], words: TaskWords) -> str:
         if base.get(name) is not None
     ]
     seeds = f"{best['n_seeds']} seed{'s' if best['n_seeds'] != 1 else ''}"
+    first = f"Use {best['candidate']}: "
+    if not helps:
+        first = (
+            f"None of these views helps: {words.raw} reach {_points(base[words.raw])} %, and with "
+            f"the best of them, {best['candidate']}, "
+        )
     sentence = (
-        f"Use {best['candidate']}: {words.reach} {_with_spread(best)} on "
-        f"{words.held} ({seeds}; {' and '.join(over)}). "
+        f"{first}{words.reach} {_with_spread(best)} on {words.held} "
+        f"({seeds}; {' and '.join(over)}). "
     )
     state = "" if best["regime"] == Regime.UNDECIDED else f", the {best['regime']} of its family"
     return sentence + (

@@ -29,7 +29,7 @@ from goodviews.studies.folder import (
 )
 from goodviews.studies.graphs.bench import GraphBench
 from goodviews.studies.graphs.learned import LEARNED, Learned, learned_recipe
-from goodviews.studies.graphs.tasks import RAW, Hard, task_of
+from goodviews.studies.graphs.tasks import RAW, GraphTask, Hard, NodeTask, task_of
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training import resolve_accelerator
 from goodviews.training.graphs import GraphSettings
@@ -68,6 +68,10 @@ GRAPH_BUDGETS = {
     "thorough": GraphBudget(10, 300, 256, tuple(GRAPH_FAMILIES), 12),
 }
 """On two CPU cores and Cora: quick, minutes; standard, an hour; thorough, a night."""
+
+
+MIXED = 0.1
+"""Homophily beyond chance up to which links say nothing of classes."""
 
 
 @dataclass
@@ -321,6 +325,7 @@ def concluded(
     """
     words, entropy = bench.task.words, bench.task.entropy()
     found = conclude(rows, entropy or 0.0, words)
+    verdicts = [*found.verdicts, *_mixing(bench.task, loaded, folder)]
     chosen = next((job for job in jobs if job.candidate == found.recommended), None)
     if chosen is not None and chosen.family == LEARNED and bench.learn is not None:
         chosen = replace(chosen, recipe=bench.learn(chosen, loaded.graphs[0]).to_dict())
@@ -331,7 +336,7 @@ def concluded(
         {
             "question": f"Which views are good for {loaded.name} ({words.probe})?",
             "answer": found.answer,
-            "verdicts": found.verdicts,
+            "verdicts": verdicts,
             "rule": RULE,
             "words": asdict(words),
             "command": command,
@@ -350,7 +355,7 @@ def concluded(
     page = report.study_page(folder)
     for line in ("", format_table(found.summary, words), "", found.answer):
         echo(line)
-    for line in found.verdicts:
+    for line in verdicts:
         echo(f"- {line}")
     if chosen is None:
         failed = [row.error for row in rows if row.kind == "candidate" and row.status == "failed"]
@@ -358,3 +363,17 @@ def concluded(
     echo(f"recipe: {folder / 'recipe.yaml'}")
     echo(f"page:   {page}")
     return GraphStudy(rows, found, GraphRecipe.from_dict(chosen.recipe), folder)
+
+
+def _mixing(task: GraphTask, loaded: LoadedGraphs, folder: Path) -> list[str]:
+    """Why views and encoders that trust links fail, where links join what differs."""
+    beyond = loaded.report.get("homophily_beyond_chance", 1.0)
+    if not isinstance(task, NodeTask) or beyond > MIXED:
+        return []
+    if read_json(folder / "settings.json").get("encoder") == "mlp":
+        return []
+    return [
+        f"Links join different classes (homophily {loaded.report['homophily']:.2f}, about what "
+        "chance gives): an encoder that averages neighbours blurs what the features tell. Compare "
+        "--encoder mlp, which reads no links."
+    ]
