@@ -16,13 +16,11 @@ from goodviews.evaluation.graphs.heuristics import HEURISTICS, score
 from goodviews.evaluation.graphs.tendency import tendency
 from goodviews.interfaces import Row, UserError, check_name
 from goodviews.methods.graphs import GRAPH_METHODS
-from goodviews.studies.claims import PAIRED, RULE, SHOWN, Claim, Reading, judge
 from goodviews.studies.conclude import UNTRAINED
 from goodviews.studies.findings import Findings, closed
 from goodviews.studies.folder import (
     command_line,
     disk_guard,
-    environment,
     open_study,
     plain,
     read_json,
@@ -37,9 +35,10 @@ from goodviews.studies.graphs.choose import (
     spend,
     training,
 )
+from goodviews.studies.graphs.curve import parts, recorded
 from goodviews.studies.graphs.frozen import designed, preset_of, settings_of
 from goodviews.studies.graphs.learned import LEARNED
-from goodviews.studies.graphs.tasks import RAW, Hard, LinkTask, link_measures, single
+from goodviews.studies.graphs.tasks import RAW, Hard, link_measures, single
 from goodviews.studies.grid import Job, run_grid
 from goodviews.training.graphs import GraphSettings, fit_graphs
 from goodviews.views.graphs import GRAPH_FAMILIES, GraphRecipe
@@ -48,7 +47,6 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of all links, hidden."""
 VALIDATION = 0.05
 """Share of the links that chooses each decoder's penalty."""
-UNIFORM = "edge-removal"
 VIEWS = (
     "edge-removal=0.3",
     "edge-removal=0.7",
@@ -57,13 +55,13 @@ VIEWS = (
     "complete=0.3",
     "hidden-links=0.5",
     "learned=1",
+    "edge-removal=0.3+feature-masking=0.3",
+    "hidden-links=0.5+feature-masking=0.3",
 )
 METHODS = ("dgi", "gae", "node2vec")
 RULES = ("common-neighbours", "adamic-adar", "katz", "ppr")
 DRAWN, PARTNERS, EXACT = 20_000, 50, 1500
 """Pairs that set the mean probability; pairs a node, and the most nodes of which all are asked."""
-OURS = ("resample", "complete", "hidden-links", LEARNED)
-"""Families that the package adds."""
 
 
 def arms() -> list[str]:
@@ -100,7 +98,8 @@ def missing_links(
         data: a graph, see :func:`goodviews.data.graphs.load_graphs`.
         scale: "quick" or "paper" (the standard budget of ``choose``).
         variants: some arms: heuristics (:data:`goodviews.evaluation.graphs.heuristics.HEURISTICS`),
-            "raw features", "untrained network", methods, or views as "family=value" under GRACE.
+            "raw features", "untrained network", methods, or views under GRACE as
+            "family=value", with "+" between several.
         hidden: shares of links to hide, a comma list.
         hard: "neighbours" or "degree": pairs without link that resemble links.
         encoder: name in :data:`goodviews.encoders.graphs.GRAPH_ENCODERS`; None: gcn.
@@ -218,15 +217,13 @@ class MissingBench:
             method = designed(entry, self.encoder, message.x.size(1)).build(job.seed)
             fit_graphs(method, message, settings_of(entry, job.seed, self.settings.device))
             return decode("best", method.embed(message).cpu(), split, seed=job.seed)
-        family, _, value = arm.partition("=")
-        encoder = self.encoder or "gcn"
-        if family == LEARNED:
-            own = replace(job, value=float(value))
-            views = learned(own, message, encoder, self.limits, self.settings.device).recipe
-        elif value:
-            views = GRAPH_FAMILIES[family].recipe(float(value))
-        else:
-            views = GraphRecipe("none")
+        encoder, views = self.encoder or "gcn", GraphRecipe("none")
+        for family, value in () if arm == UNTRAINED else parts(arm):
+            if family == LEARNED:
+                own = replace(job, value=value)
+                views = learned(own, message, encoder, self.limits, self.settings.device).recipe
+            else:
+                views = GRAPH_FAMILIES[family].recipe(value, views)
         view = replace(job, recipe=plain(views.to_dict()))
         method = made("grace", view, encoder, message.x.size(1), self.limits)
         if arm != UNTRAINED:
@@ -237,12 +234,15 @@ class MissingBench:
 def _wanted(variants: str | Sequence[str] | None) -> list[str]:
     texts = variants.split(",") if isinstance(variants, str) else variants
     names = [text.strip() for text in texts or arms() if text.strip()]
+    known = (*HEURISTICS, RAW, UNTRAINED, *GRAPH_METHODS, *GRAPH_FAMILIES, LEARNED)
     for name in names:
-        family = name.partition("=")[0]
-        known = (*HEURISTICS, RAW, UNTRAINED, *GRAPH_METHODS, *GRAPH_FAMILIES, LEARNED)
-        check_name("--variants", family, known)
-        if family in (*GRAPH_FAMILIES, LEARNED) and "=" not in name:
-            raise UserError(f"--variants: {name}: say how strong, for example {name}=0.3.")
+        for part in name.split("+"):
+            family = part.partition("=")[0]
+            check_name("--variants", family, known)
+            if family in (*GRAPH_FAMILIES, LEARNED) and "=" not in part:
+                raise UserError(f"--variants: {part}: say how strong, for example {part}=0.3.")
+        if "=" in name and LEARNED in (chain := dict(parts(name))) and len(chain) > 1:
+            raise UserError(f"--variants: {name}: learned views stand alone.")
     return names
 
 
@@ -255,129 +255,3 @@ def _shares(hidden: str | Sequence[float] | None) -> list[float]:
     if not all(0 < share <= 0.9 for share in shares):
         raise UserError(f"--hidden: {hidden}: shares lie above 0 and at most at 0.9.")
     return shares
-
-
-def recorded(
-    rows: Sequence[Row],
-    wanted: Sequence[str],
-    shares: Sequence[float],
-    loaded: LoadedGraphs,
-    command: str,
-    settings: dict[str, Any],
-    scale: str,
-    limits: GraphBudget,
-) -> dict[str, Any]:
-    """What study.json holds and the page reads."""
-    measures = LinkTask(loaded.graphs[0]).measures
-    claims = judge(curves(rows, shares), claimed(wanted))
-    return {
-        "study": "missing-links",
-        "kind": "experiment",
-        "question": f"Which links are missing? ({loaded.name})",
-        "answer": answered(rows, wanted, shares, claims),
-        "arms": [
-            {"name": f"{arm}, {share:g} hidden", "group": arm, "value": share, "words": ""}
-            for arm in wanted
-            for share in shares
-        ],
-        "columns": [
-            {"key": key, "words": words, "unit": "%", "digits": 1}
-            for key, words in measures.items()
-        ]
-        + [
-            {"key": "mixing_tv", "words": "links in wrong communities", "unit": "%", "digits": 1},
-            {"key": "degree_w1", "words": "degrees off by", "unit": "links", "digits": 2},
-        ],
-        "panels": panels(wanted),
-        "claims": claims,
-        "rule": f"{RULE} {PAIRED}",
-        "scale": scale,
-        "notes": [
-            "Hidden sets are nested at one seed and the same for every arm; as many pairs without "
-            "link are asked about. Methods train as published, views under GRACE by the budget. "
-            "Node vectors are read by their cosine or by logistic regression on their product, "
-            "fitted on the links that are left: by what does best on the validation links. "
-            "Heuristics are not fitted.",
-        ],
-        "command": command,
-        "seeds": limits.seeds,
-        "data": loaded.report,
-        "environment": environment(),
-        "settings": settings,
-    }
-
-
-def panels(wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """The curve of views, the curve of all else, and the tendency; few lines in each."""
-    views = [arm for arm in wanted if "=" in arm]
-    others = [arm for arm in wanted if "=" not in arm]
-    bases = [arm for arm in (RAW, UNTRAINED) if arm in wanted]
-    drawn = [
-        ("linear", "AUC of the hidden links, views under GRACE", [*bases, *views]),
-        ("linear", "AUC of the hidden links, heuristics and methods", [*others, *views[:1]]),
-        ("mixing_tv", "Tendency: predicted links in the wrong communities", [*others, *views[:1]]),
-    ]
-    shared = {"kind": "dial", "unit": "%", "joined": True, "dial": "share of links hidden"}
-    return [shared | {"y": y, "title": title, "only": only} for y, title, only in drawn]
-
-
-def curves(rows: Sequence[Row], shares: Sequence[float]) -> list[Row]:
-    """One row an arm and seed, where no share is lacking: the mean AUC along the curve.
-
-    Example:
-        >>> rows = [Row("candidate", f"ppr, {s} hidden", 0, family="ppr", value=s, linear=s)
-        ...         for s in (0.25, 0.75)]
-        >>> [(row.candidate, row.linear) for row in curves(rows, (0.25, 0.75))]
-        [('ppr', 0.5)]
-    """
-    found: dict[tuple[str, int], list[float]] = {}
-    for row in rows:
-        if row.linear is not None and row.value in shares:
-            found.setdefault((row.family, row.seed), []).append(row.linear)
-    return [
-        Row("candidate", arm, seed, linear=sum(values) / len(values))
-        for (arm, seed), values in found.items()
-        if len(values) == len(shares)
-    ]
-
-
-def claimed(wanted: Sequence[str]) -> list[Claim]:
-    """Along the whole curve: each of our views beats uniform dropping, each view no training."""
-    views = [arm for arm in wanted if arm.partition("=")[0] in (*GRAPH_FAMILIES, LEARNED)]
-    uniform = [arm for arm in views if arm.partition("=")[0] == UNIFORM]
-    ours = [arm for arm in views if arm.partition("=")[0] in OURS]
-    pairs = [(arm, base, UNIFORM) for base in uniform for arm in ours]
-    pairs += [(arm, UNTRAINED, UNTRAINED) for arm in views if UNTRAINED in wanted]
-    return [
-        Claim(
-            f"{arm} beats {base}, mean over the curve",
-            Reading(arm),
-            Reading(base),
-            "linear",
-            pool=kind,
-            paired=True,
-        )
-        for arm, base, kind in pairs
-    ]
-
-
-def answered(
-    rows: Sequence[Row],
-    wanted: Sequence[str],
-    shares: Sequence[float],
-    claims: Sequence[dict[str, Any]],
-) -> str:
-    """The best arm at the least, the middle and the largest share of hidden links."""
-    parts = []
-    for share in dict.fromkeys((shares[0], shares[len(shares) // 2], shares[-1])):
-        found = {
-            arm: sum(values) / len(values)
-            for arm in wanted
-            if (values := Reading(f"{arm}, {share:g} hidden").values(rows, "linear"))
-        }
-        if found:
-            best = max(found, key=lambda arm: found[arm])
-            parts.append(f"{share:.0%} hidden: {best} ({100 * found[best]:.1f} %)")
-    seen = sum(claim["verdict"] == SHOWN for claim in claims)
-    told = f" {seen} of {len(claims)} of the statements looked for are shown." if claims else ""
-    return f"Best AUC with {'; '.join(parts) or 'nothing measured'}.{told}"
