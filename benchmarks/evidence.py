@@ -27,6 +27,12 @@ from goodviews.cli import main as goodviews
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECIPE = Path(__file__).with_name("simclr-cifar10.yaml")
+_FIVE, _THREE = "0.1,0.3,0.5,0.7,0.9", "0.1,0.5,0.9"
+_RULES = "adamic-adar,ppr,raw features,untrained network"
+_FEW = (
+    f" --variants '{_RULES},katz,edge-removal=0.3,edge-removal=0.7,resample=0.3,hidden-links=0.5'"
+)
+_ARMS = _FEW[:-1] + ",common-neighbours,gae,complete=0.3'"
 RUNS: dict[str, tuple[str, ...]] = {
     "factors-digit": ("choose --data factors --budget quick --out {out}",),
     "cifar10-choose": (
@@ -153,28 +159,62 @@ RUNS: dict[str, tuple[str, ...]] = {
     ),
     **{
         f"graphs/methods-{name}": (
-            f"study graph-methods --data {name} --data-root {{data}} --out {{out}}",
+            f"study graph-methods --data {name} --data-root {{data}}{arms} --out {{out}}",
         )
-        for name in ("cora", "citeseer", "mutag", "proteins", "imdb-binary")
+        for name, arms in (
+            ("cora", " --variants grace,dgi"),
+            ("citeseer", " --variants grace,dgi"),
+            ("mutag", ""),
+            ("proteins", " --variants infograph"),
+            ("imdb-binary", ""),
+        )
     },
     **{
         f"graphs/links-{name}": (
-            f"study graph-methods --data {name} --task links --data-root {{data}} --out {{out}}",
+            f"study graph-methods --data {name} --task links --variants {arms} "
+            "--data-root {data} --out {out}",
         )
-        for name in ("cora", "citeseer")
+        for name, arms in (("cora", "grace,dgi,gae"), ("citeseer", "dgi,gae"))
     },
     **{
         f"graphs/views-{name}": (
-            f"study graph-views --data {name} --data-root {{data}} --seeds 5 "
-            "--variants edge-removal,feature-masking --out {out}",
+            f"study graph-views --data {name} --data-root {{data}} --seeds 5{more} "
+            "--variants edge-removal,feature-masking,hidden-links --out {out}",
         )
-        for name in ("cora", "citeseer", "texas")
+        for name, more in (("cora", ""), ("texas", ""), ("usair", " --features positional"))
+    },
+    "graphs/choose-texas": (
+        "choose --data texas --task nodes --budget quick --seeds 5 --data-root {data} "
+        "--families edge-removal,feature-masking,hidden-links,complete --out {out}",
+    ),
+    **{
+        f"graphs/missing-{name}": (
+            f"study missing-links --data {name} --data-root {{data}} --seeds 5 "
+            f"--features positional --hidden {shares}{arms} --out {{out}}",
+        )
+        for name, shares, arms in (
+            ("celegans", _FIVE, ""),
+            ("usair", _FIVE, _ARMS),
+            ("ns", _FIVE, _ARMS),
+            *((name, _THREE, _FEW) for name in ("yeast", "ecoli", "power", "router")),
+        )
     },
     **{
         f"graphs/missing-{name}": (
-            f"study missing-links --data {name} --data-root {{data}} --seeds 5 --out {{out}}",
+            f"study missing-links --data {name} --data-root {{data}} --seeds 5 "
+            f"--hidden {_THREE} --variants '{_RULES},{arms}' --out {{out}}",
         )
-        for name in ("usair", "ns", "power", "router", "yeast", "celegans", "ecoli")
+        for name, arms in (
+            (
+                "cora",
+                "edge-removal=0.3,edge-removal=0.3+feature-masking=0.3,hidden-links=0.5,"
+                "hidden-links=0.5+feature-masking=0.3,resample=0.3+feature-masking=0.3",
+            ),
+            (
+                "citeseer",
+                "edge-removal=0.3+feature-masking=0.3,hidden-links=0.5+feature-masking=0.3",
+            ),
+        )
     },
 }
 """Name -> commands: the first makes the run or study, the others probe it."""

@@ -14,6 +14,7 @@ from goodviews.interfaces import UserError
 from goodviews.studies.graphs import choose as choosing
 from goodviews.studies.graphs.choose import GRAPH_BUDGETS as BUDGETS
 from goodviews.studies.graphs.choose import choose_graph, plan, spend
+from goodviews.studies.graphs.curve import claimed
 from goodviews.studies.graphs.frozen import load_graph_run
 from goodviews.studies.graphs.methods import graph_methods
 from goodviews.studies.graphs.missing import missing_links
@@ -131,10 +132,25 @@ def test_the_missing_link_curve(tmp_path):
 
 def test_any_method_can_be_asked_for_missing_links(tmp_path):
     found = missing_links(
-        WORLD, variants="grace,mvgrl,gae,hidden-links=0.5", hidden="0.3",
+        WORLD, variants="grace,mvgrl,gae,hidden-links=0.5+feature-masking=0.3", hidden="0.3",
         seeds=1, epochs=1, out=tmp_path / "m", echo=hush,
     )  # fmt: skip
     assert all(row.status == "done" for row in found.rows), [r.error for r in found.rows]
+
+
+def test_our_views_are_judged_against_uniform_dropping_with_the_same_beside():
+    asked = [
+        "edge-removal=0.3", "edge-removal=0.7+feature-masking=0.3", "feature-masking=0.3",
+        "hidden-links=0.5", "resample=0.2+feature-masking=0.3", "learned=1",
+    ]  # fmt: skip
+    assert [(c.better.arm, c.worse.arm) for c in claimed(asked)] == [
+        ("hidden-links=0.5", "edge-removal=0.3"),
+        ("learned=1", "edge-removal=0.3"),
+        ("resample=0.2+feature-masking=0.3", "edge-removal=0.7+feature-masking=0.3"),
+    ]
+    for wrong in ("hidden-links", "hidden-links=x", "learned=1+resample=0.2", "hiddn-links=1"):
+        with pytest.raises(UserError, match="--variants"):
+            missing_links(WORLD, variants=wrong)
 
 
 def test_methods_are_set_beside_their_baselines(tmp_path):
