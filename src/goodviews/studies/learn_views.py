@@ -292,6 +292,9 @@ def _record(
     lines = [{"value": math.log(learning.batch_size), "words": f"log {learning.batch_size}"}]
     if learning.budget is not None:
         lines.append({"value": learning.budget, "words": "budget"})
+    losses = [{"key": "cross_entropy", "words": "cross entropies", "unit": "nats", "digits": 2}]
+    if learning.objective == "unsupervised":
+        losses = []
     return {
         "study": "learn-views",
         "kind": "experiment",
@@ -305,7 +308,7 @@ def _record(
         "columns": [
             {"key": "nats", "words": "I_NCE, held out", "unit": "nats", "digits": 2},
             {"key": "nats_train", "words": "I_NCE, training", "unit": "nats", "digits": 2},
-            {"key": "cross_entropy", "words": "cross entropies", "unit": "nats", "digits": 2},
+            *losses,
             {"key": "alignment", "words": "alignment", "unit": "", "digits": 2},
         ],
         "panels": [
