@@ -31,7 +31,7 @@ FEATURES = Option(
     "features",
     str | None,
     None,
-    "graphs: .npz, .npy or .csv of node features; structural or positional: made of the links",
+    "graphs: .npz, .npy, .csv of node features; structural, positional(:64): made of links",
     "FILE",
     "data",
 )

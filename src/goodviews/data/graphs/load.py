@@ -35,7 +35,7 @@ from goodviews.interfaces import UserError, check_name
 MADE = ("structural", "positional")
 """Features that are made of the links, by what ``features`` calls them."""
 POSITIONS = 16
-"""Eigenvectors that "positional" adds to the structural features."""
+"""Eigenvectors that "positional" adds to the structural features; "positional:64" adds 64."""
 WIDEST = 512
 """Degrees from this on share the last of the one-hot features of a set of graphs."""
 
@@ -85,8 +85,8 @@ def load_graphs(
             :func:`goodviews.data.graphs.files.read_graph`), or graphs of torch_geometric.
         labels: None takes what the data bring, ``"none"`` leaves them out; a file, or an array
             of one class a node in the order of the ids.
-        features: None takes what the data bring; ``"structural"`` or ``"positional"`` makes them
-            of the links; a file or an array (n, f).
+        features: None takes what the data bring; ``"structural"`` or ``"positional"`` (or
+            ``"positional:64"``) makes them of the links; a file or an array (n, f).
         data_root: the folder that holds the named sets, itself or in ``graphs``.
         download: fetch a named set that is not there. Nothing else uses the network.
         seed: draws the worlds.
@@ -154,11 +154,29 @@ def _root(data: str, data_root: str | Path | None) -> Path:
 # --- one graph ------------------------------------------------------------------------------------
 
 
+def made_of(features: Values) -> tuple[str | None, int]:
+    """Which features are to be made of the links, and with how many eigenvectors.
+
+    Raises:
+        UserError: a number of positions that is none.
+
+    Example:
+        >>> made_of("structural"), made_of("positional"), made_of("positional:64"), made_of("x.csv")
+        (('structural', 0), ('positional', 16), ('positional', 64), (None, 0))
+    """
+    kind, _, count = features.partition(":") if isinstance(features, str) else ("", "", "")
+    if kind not in MADE or (count and kind == "structural"):
+        return None, 0
+    if count and not (count.isdecimal() and int(count)):
+        raise UserError(f"--features: {features}: {count!r} is no number of positions. Use 16.")
+    return kind, int(count or POSITIONS) if kind == "positional" else 0
+
+
 def _single(
     name: str, raw: Raw, labels: Values, features: Values, seed: int, x_kind: str | None = None
 ) -> LoadedGraphs:
     """Join links with what was said of features and labels."""
-    made = features if isinstance(features, str) and features in MADE else None
+    made, positions = made_of(features)
     if made:
         raw.features = None
     elif features is not None:
@@ -170,9 +188,8 @@ def _single(
     found = assemble(raw)
     graph = found.data
     if raw.features is None:
-        made = made or "structural"
-        positions = POSITIONS if made == "positional" else 0
-        graph.x, graph.x_kind = structural_features(graph, seed, positions), made
+        graph.x = structural_features(graph, seed, positions)
+        graph.x_kind = made or "structural"
     elif x_kind and features is None:
         graph.x_kind = x_kind
     graph = _ordered(graph)

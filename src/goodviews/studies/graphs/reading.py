@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from goodviews.data.graphs import LoadedGraphs, load_graphs
-from goodviews.data.graphs.load import MADE
+from goodviews.data.graphs.load import made_of
 from goodviews.files import write_atomic
 from goodviews.interfaces import Row, UserError
 from goodviews.methods.graphs import GraphMethod
@@ -153,7 +153,7 @@ def _opened(
 ) -> LoadedGraphs:
     config = _config(run)
     features = config.get("features")
-    own = data is None or features in MADE  # features made of links are made of any graph's
+    own = data is None or made_of(features)[0]  # features made of links are made of any graph's
     return load_graphs(
         data or config["data"],
         labels=labels if data else labels or config.get("labels"),
