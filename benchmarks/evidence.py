@@ -27,7 +27,7 @@ from goodviews.cli import main as goodviews
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECIPE = Path(__file__).with_name("simclr-cifar10.yaml")
-_FIVE, _THREE = "0.1,0.3,0.5,0.7,0.9", "0.1,0.5,0.9"
+_FIVE = "0.1,0.3,0.5,0.7,0.9"
 _RULES = "adamic-adar,ppr,raw features,untrained network"
 _FEW = (
     f" --variants '{_RULES},katz,edge-removal=0.3,edge-removal=0.7,resample=0.3,hidden-links=0.5'"
@@ -169,13 +169,10 @@ RUNS: dict[str, tuple[str, ...]] = {
             ("imdb-binary", ""),
         )
     },
-    **{
-        f"graphs/links-{name}": (
-            f"study graph-methods --data {name} --task links --variants {arms} "
-            "--data-root {data} --out {out}",
-        )
-        for name, arms in (("cora", "grace,dgi,gae"), ("citeseer", "dgi,gae"))
-    },
+    "graphs/links-cora": (
+        "study graph-methods --data cora --task links --variants grace,dgi,gae "
+        "--data-root {data} --out {out}",
+    ),
     **{
         f"graphs/views-{name}": (
             f"study graph-views --data {name} --data-root {{data}} --seeds 5{more} "
@@ -189,29 +186,33 @@ RUNS: dict[str, tuple[str, ...]] = {
     ),
     **{
         f"graphs/missing-{name}": (
-            f"study missing-links --data {name} --data-root {{data}} --seeds 5 "
-            f"--features positional --hidden {shares}{arms} --out {{out}}",
+            f"study missing-links --data {name.removesuffix('-64')} --data-root {{data}} --seeds 5 "
+            f"--features {features} --hidden {shares}{arms} --out {{out}}",
         )
-        for name, shares, arms in (
-            ("celegans", _FIVE, ""),
-            ("usair", _FIVE, _ARMS),
-            ("ns", _FIVE, _ARMS),
-            *((name, _THREE, _FEW) for name in ("yeast", "ecoli", "power", "router")),
+        for name, features, shares, arms in (
+            ("celegans", "positional", _FIVE, ""),
+            ("usair", "positional", _FIVE, _ARMS),
+            ("ns", "positional", _FIVE, _ARMS),
+            ("celegans-64", "positional:64", "0.1,0.3,0.5,0.7", _FEW),
+            ("ns-64", "positional:64", "0.1,0.5", _FEW),
+            *((n, "positional:64", "0.1,0.5", _FEW) for n in ("yeast", "ecoli", "power", "router")),
         )
     },
     **{
         f"graphs/missing-{name}": (
             f"study missing-links --data {name} --data-root {{data}} --seeds 5 "
-            f"--hidden {_THREE} --variants '{_RULES},{arms}' --out {{out}}",
+            f"--hidden {shares} --variants '{_RULES},{arms}' --out {{out}}",
         )
-        for name, arms in (
+        for name, shares, arms in (
             (
                 "cora",
+                "0.1,0.5,0.9",
                 "edge-removal=0.3,edge-removal=0.3+feature-masking=0.3,hidden-links=0.5,"
                 "hidden-links=0.5+feature-masking=0.3,resample=0.3+feature-masking=0.3",
             ),
             (
                 "citeseer",
+                "0.1,0.5",
                 "edge-removal=0.3+feature-masking=0.3,hidden-links=0.5+feature-masking=0.3",
             ),
         )
